@@ -1,0 +1,280 @@
+#!/bin/sh
+# health.sh - tell Kubernetes whether a process is alive, from the files it keeps
+#
+# Usage: health.sh [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
+#
+#   live         the process exists, has declared itself healthy, and none of
+#                its heartbeats is stale (the default; startup probes too)
+#   ready        live, and not declared unready
+#
+#   -d RUNDIR    where the units are ($LIVENESS_RUNDIR, else /run)
+#   -u UNITNAME  the unit ($LIVENESS_UNIT_NAME, else the kernel's hostname);
+#                given more than once, every one of them must pass
+#   -q           say nothing, the exit status is enough
+#   -v           say why a healthy unit is healthy, too
+#   -h           this help
+#
+# Exit status: 0 healthy, 1 not, 2 misuse. What is wrong is one line on standard
+# error: the kubelet shows it in the pod's events.
+
+# Nothing here starts a process, not even a subshell: a probe that is killed
+# leaves no child behind, and needs no PATH.
+
+# No file's content may turn into file names; heartbeats() globs once, with care.
+set -fu
+# Bytes, not letters: a range like A-Z and a length mean the same everywhere.
+LC_ALL=C
+# bash takes this from the environment, where it could hide every heartbeat.
+unset GLOBIGNORE
+
+# Unhealthy: FORMAT ARGUMENTS..., in one line.
+fail() {
+  format=$1
+  shift
+  # shellcheck disable=SC2059 # the formats are all in this file
+  [ -n "$quiet" ] || printf "liveness: %s: $format\n" "$unit" "$@" >&2
+  exit 1
+}
+
+# misuse WHAT TEXT: TEXT is shown if it is fit for a terminal.
+misuse() {
+  case $2 in
+    '' | *[!\ -~]*) printf 'liveness: %s (health.sh -h explains)\n' "$1" >&2 ;;
+    *) printf 'liveness: %s: %.60s (health.sh -h explains)\n' "$1" "$2" >&2 ;;
+  esac
+  exit 2
+}
+
+# The comment at the top.
+help() {
+  while IFS='' read -r line; do
+    case $line in
+      '#!'*) ;;
+      '#'*)
+        line=${line#\#}
+        printf '%s\n' "${line# }"
+        ;;
+      *) break ;;
+    esac
+  done <"$0"
+  exit 0
+}
+
+# is_number TEXT LENGTH: one to LENGTH digits. The shape is looked at before any
+# sum: some shells count in 32 bits, some take 08 for octal.
+is_number() {
+  case $1 in
+    '' | *[!0-9]*) return 1 ;;
+  esac
+  [ ${#1} -le "$2" ]
+}
+
+# is_count TEXT LENGTH: the same, and no zero in front.
+is_count() {
+  case $1 in
+    0*) return 1 ;;
+  esac
+  is_number "$@"
+}
+
+# is_name TEXT LENGTH: can be a unit's or a heartbeat's, and never leaves its folder.
+is_name() {
+  case $1 in
+    '' | [.-]* | *[!A-Za-z0-9._-]*) return 1 ;;
+  esac
+  [ ${#1} -le "$2" ]
+}
+
+# first_lines DIR FILE: its first line in $line, its second in $second, trimmed.
+# Fails if there is no such file; one that cannot be read ends the probe. A FIFO
+# is never opened: that would wait for a writer.
+first_lines() {
+  line='' second='' opened=''
+  # Twice: a file may go and come again between the look and the read.
+  for try in 1 2; do
+    [ -f "$1/$2" ] || break
+    { { opened=$try; read -r line; read -r second; } <"$1/$2"; } 2>/dev/null
+    [ -z "$opened" ] || return 0
+  done
+  if [ -e "$1/$2" ] || [ -L "$1/$2" ] || is_hidden "$1"; then
+    fail 'cannot read %s' "$2"
+  fi
+  return 1
+}
+
+# is_hidden DIR: it may hold anything, we are not allowed to look.
+is_hidden() {
+  place=$1
+  until [ -z "$place" ] || [ -e "$place" ]; do place=${place%/*}; done
+  [ -n "$place" ] && ! { [ -d "$place" ] && [ -x "$place" ]; }
+}
+
+# process PID: the $state, $threads and $start of a process. Fails if it is gone.
+process() {
+  whose=$1 stat='' rest=''
+  {
+    # The command's name stands in brackets and may hold brackets, blanks and
+    # newlines: it has ended where enough fields follow.
+    while read -r rest || [ -n "$rest" ]; do
+      stat="$stat $rest"
+      # shellcheck disable=SC2086 # split into fields
+      set -- ${stat##*") "}
+      [ $# -lt 20 ] || break
+    done <"/proc/$1/stat"
+  } 2>/dev/null
+  if [ $# -ge 20 ]; then
+    state=$1 threads=${18} start=${20}
+    return 0
+  fi
+  # No /proc, or one that hides the processes of others, proves no death.
+  if [ -d "/proc/$whose" ] || ! [ -d /proc/1 ]; then fail 'cannot read /proc'; fi
+  return 1
+}
+
+# The process just read has ended and waits to be buried. A program whose main
+# thread has ended while others run shows Z as well, and lives.
+is_zombie() {
+  case $state in
+    [ZXx]) [ "$threads" -le 1 ] ;;
+    *) return 1 ;;
+  esac
+}
+
+# Whole seconds since the boot, in $now: the clock of the heartbeats.
+clock() {
+  now=''
+  { read -r now rest </proc/uptime; } 2>/dev/null
+  now=${now%%.*}
+  is_number "$now" 9 || fail 'cannot read /proc'
+}
+
+# heartbeat NAME: fails if it has no beat that is fresh. Keeps book of the roles
+# of which one is $fresh, and of those of which one was $buried.
+heartbeat() {
+  is_name "$1" 100 || fail 'bad heartbeat name in %.200s/beat' "$dir"
+  first_lines "$dir" "beat/$1" || return 0
+  name=$1 role=''
+  case $1 in *.*) role=${1%.*} ;; esac
+  # shellcheck disable=SC2086 # split into fields
+  set -- $line
+  { [ $# -eq 4 ] && is_number "$1" 9 && is_count "$2" 9 && is_count "$3" 7 && is_number "$4" 20; } ||
+    fail "heartbeat '%s' is malformed" "$name"
+  case $1 in 0?*) fail "heartbeat '%s' is malformed" "$name" ;; esac
+  # From the future: perhaps it was written after we looked at the clock.
+  [ "$1" -le "$now" ] || clock
+  age=$((now - $1))
+  if [ "$age" -ge 0 ] && [ "$age" -le "$2" ]; then
+    beats=$((beats + 1))
+    case $fresh in *" $role "*) ;; *) fresh="$fresh$role " ;; esac
+  elif [ -n "$role" ] && { ! process "$3" || is_zombie || [ "$start" != "$4" ]; }; then
+    case $buried in *" $role "*) ;; *) buried="$buried$role " ;; esac
+  elif [ "$age" -lt 0 ]; then
+    fail "heartbeat '%s' is from the future" "$name"
+  else
+    fail "no heartbeat '%s' for %s s (limit %s s)" "$name" "$age" "$2"
+  fi
+}
+
+# Every heartbeat is fresh. A stale one named ROLE.INSTANCE is passed over if its
+# process is dead and another of its role is fresh: that worker has a successor.
+heartbeats() {
+  fresh=' ' buried=' ' beats=0
+  if ! [ -d "$dir/beat" ]; then
+    if [ -e "$dir/beat" ] || [ -L "$dir/beat" ]; then fail 'cannot read beat'; fi
+    return 0
+  fi
+  { [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || fail 'cannot read beat'
+  set +f
+  set -- "$dir"/beat/*
+  set -f
+  [ "$1" != "$dir/beat/*" ] || [ -e "$1" ] || [ -L "$1" ] || return 0
+
+  # The clock first: a probe that is held up here must not count its own delay
+  # as the worker's.
+  clock
+  for name; do heartbeat "${name##*/}"; done
+  # shellcheck disable=SC2086 # split into roles
+  for role in $buried; do
+    case $fresh in *" $role "*) ;; *) return 1 ;; esac
+  done
+}
+
+# A code that is not 0 was declared: WHAT, and the reason if it is fit for a terminal.
+declared() {
+  case $second in
+    '' | *[!\ -~]*) fail '%s' "$1" ;;
+    *) fail '%s: %.200s' "$1" "$second" ;;
+  esac
+}
+
+live() {
+  first_lines "$dir" pid || fail 'not loaded (no pid in %.200s)' "$dir"
+  is_count "$line" 7 || fail 'pid is not a number'
+  pid=$line
+  process "$pid" || fail 'process %s is gone' "$pid"
+  if is_zombie; then fail 'process %s is a zombie' "$pid"; fi
+  # Identity before error: who replaces an old life removes its start last.
+  if first_lines "$dir" start; then
+    is_number "$line" 20 || fail 'start is not a number'
+    [ "$line" = "$start" ] || fail 'pid %s belongs to another process' "$pid"
+  fi
+  first_lines "$dir" error || fail 'not set (no error code in %.200s)' "$dir"
+  is_number "$line" 20 || fail 'error code is not a number'
+  [ "$line" = 0 ] || declared "error $line"
+  # Twice: a folder that changes while it is listed may hide a fresh one.
+  heartbeats || heartbeats || fail "no heartbeat of any '%s'" "$role"
+}
+
+ready() {
+  live
+  first_lines "$dir" ready || return 0
+  is_number "$line" 20 || fail 'ready code is not a number'
+  [ "$line" = 0 ] || declared 'not ready'
+}
+
+add_unit() {
+  is_name "$1" 200 || misuse 'bad unit name (1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -)' "$1"
+  units="$units $1"
+}
+
+main() {
+  unit='?' units='' mode='' quiet='' verbose='' rundir=${LIVENESS_RUNDIR:-/run}
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help) help ;;
+      -q) quiet=1 ;;
+      -v) verbose=1 ;;
+      -[du])
+        [ $# -gt 1 ] || misuse 'option needs a value' "$1"
+        case $1 in -d) rundir=$2 ;; -u) add_unit "$2" ;; esac
+        shift
+        ;;
+      live | ready)
+        [ -z "$mode" ] || misuse 'one verdict at a time' "$mode $1"
+        mode=$1
+        ;;
+      *) misuse 'unknown argument' "$1" ;;
+    esac
+    shift
+  done
+  case $rundir in
+    *[[:cntrl:]]*) misuse 'control characters in RUNDIR' '' ;;
+    /*) ;;
+    *) misuse 'RUNDIR is not an absolute path' "$rundir" ;;
+  esac
+  if [ -z "$units" ]; then
+    line=${LIVENESS_UNIT_NAME:-}
+    [ -n "$line" ] || { read -r line </proc/sys/kernel/hostname; } 2>/dev/null
+    [ -n "$line" ] || fail 'cannot read /proc'
+    add_unit "$line"
+  fi
+  # shellcheck disable=SC2086 # split into names
+  for unit in $units; do
+    dir=$rundir/$unit
+    if [ "$mode" = ready ]; then ready; else live; fi
+    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, %s fresh heartbeats\n' "$unit" "$pid" "$beats"
+  done
+  exit 0
+}
+
+main "$@"

@@ -1,0 +1,118 @@
+"""
+Print every thread's stack when a process hangs.
+
+CPython has one timer for this, faulthandler.dump_traceback_later, run by a thread of its own that needs no interpreter
+lock. It does not survive a fork: a child that inherits an armed one waits for ever when it disarms it or exits. So the
+timer is stopped around every fork.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _thread import get_ident
+
+from .errors import BadArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Whose timer it is, (unit directory, heartbeat), and when it goes off, on time.monotonic().
+_owner: tuple[str, str] | None = None
+_expiry = 0.0
+# A fork is under way, and the thread that is just arming; see _before_fork.
+_forking = False
+_arming = 0
+
+
+def claim(owner: tuple[str, str]) -> None:
+    """Takes the process's one timer for a heartbeat. Raises BadArgument if another one has it."""
+    global _owner
+    if _owner is not None and _owner != owner:
+        raise BadArgument(
+            f"traceback: {owner[1]!r}: heartbeat {_owner[1]!r} has it already, and a process has only one such timer "
+            f"(leave traceback out here, or end_beat({_owner[1]!r}) first)"
+        )
+    _owner = owner
+
+
+def arm(owner: tuple[str, str], seconds: float) -> None:
+    """Prints the stacks to stderr unless called again within that time. Does nothing where there is no stderr."""
+    global _expiry
+    if _owner == owner:
+        _expiry = time.monotonic() + seconds
+        _start(seconds)
+
+
+def disarm(owner: tuple[str, str]) -> None:
+    """Stops the timer if it is that heartbeat's, and lets another one have it."""
+    global _owner, _expiry
+    if _owner == owner:
+        _owner = None
+        _expiry = 0.0
+        _stop()
+
+
+def _start(seconds: float) -> None:
+    global _arming
+    import faulthandler
+
+    _arming = get_ident()
+    try:
+        if not _forking:
+            faulthandler.dump_traceback_later(max(seconds, 0.001), file=_stderr())
+    except (OSError, ValueError, RuntimeError, AttributeError):
+        # No stderr, or none with a file behind it: nothing to print to.
+        pass
+    finally:
+        _arming = 0
+
+
+def _stop() -> None:
+    faulthandler: Any = sys.modules.get("faulthandler")
+    if faulthandler is not None:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _stderr() -> Any:
+    try:
+        sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        # Replaced by something in memory: the log of the container is still there.
+        os.fstat(2)
+        return 2
+    return sys.stderr
+
+
+def _before_fork() -> None:
+    global _forking
+    _forking = True
+    if _owner is None:
+        return
+    # A thread that had seen no fork may still be arming. Waiting for itself, in a signal handler that forks, would
+    # be for ever: then the arming goes on after the fork, in a process that has no timer.
+    deadline = time.monotonic() + 1
+    while _arming not in (0, get_ident()) and time.monotonic() < deadline:
+        time.sleep(0.0001)
+    _stop()
+
+
+def _after_fork_in_parent() -> None:
+    global _forking
+    _forking = False
+    if _owner is not None and _expiry:
+        _start(_expiry - time.monotonic())
+
+
+def _after_fork_in_child() -> None:
+    global _forking, _owner, _expiry, _arming
+    _forking = False
+    _owner = None
+    _expiry = 0.0
+    _arming = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

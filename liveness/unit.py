@@ -1,0 +1,669 @@
+"""The verbs: what a process says of itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import checks as checks_module
+from . import proc, stacks, state
+from .errors import BadArgument, LivenessError, TakenOver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+if sys.platform == "linux":
+    # Counts on while the machine sleeps, as /proc/uptime does.
+    from time import CLOCK_BOOTTIME, clock_gettime
+
+_LINUX = sys.platform == "linux"
+_INFO, _WARNING = 20, 30
+
+# Counts the forks since the first import: what a child has inherited of its parent's beats is not its own.
+_generation = 0
+_me: tuple[int, proc.Process] | None = None
+_said_not_linux = False
+
+# Every unit that the functions of the package were asked for, by its directory, and the default one.
+_units: dict[str, Unit] = {}
+_default: Unit | None = None
+
+
+class _Life:
+    """One life of a unit: the process that loaded it, and the pid file that it wrote."""
+
+    __slots__ = ("fd", "file", "pid", "start")
+
+    def __init__(self, me: proc.Process, fd: int) -> None:
+        self.pid = me.pid
+        self.start = me.start
+        self.fd = fd
+        self.file = _fingerprint(os.fstat(fd))
+
+    def silence(self) -> None:
+        """Empties the pid file, which fails every probe, without a right to the directory. Raises OSError."""
+        found = os.fstat(self.fd)
+        # A daemon that closes all descriptors may have something else under this number by now.
+        if (found.st_dev, found.st_ino) == self.file[:2]:
+            os.ftruncate(self.fd, 0)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        try:
+            if fd >= 0 and _fingerprint(os.fstat(fd))[:2] == self.file[:2]:
+                os.close(fd)
+        except OSError:
+            pass
+
+
+class _Beat:
+    """What this process knows of one of its heartbeats."""
+
+    __slots__ = ("at", "due", "failing", "generation", "name", "traceback", "ttl", "written")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.name = ""
+        self.ttl = 0
+        self.traceback = False
+        self.at = -1
+        #: On CLOCK_BOOTTIME, when the next whole second of /proc/uptime may begin.
+        self.due = 0.0
+        self.written = False
+        self.failing = False
+
+
+class Unit:
+    """
+    One unit: a process, or a group of them, with one verdict.
+
+    ``unitname`` is the argument, else ``$LIVENESS_UNIT_NAME``, else the kernel's hostname; ``rundir``, the directory of
+    all units, is the argument, else ``$LIVENESS_RUNDIR``, else ``/run``. Raises BadArgument for names that cannot be.
+
+    Off Linux (on a developer's laptop) ``load`` runs its checks, and no verb does anything else.
+    """
+
+    def __init__(self, unitname: str | None = None, rundir: str | os.PathLike[str] | None = None) -> None:
+        self.rundir: str = state.find_rundir(rundir)
+        self.unitname: str = state.find_unitname(unitname) if _LINUX or unitname else "localhost"
+        #: The state directory.
+        self.path: str = f"{self.rundir}/{self.unitname}"
+        self._directory = state.Directory(self.path)
+        self._life: _Life | None = None
+        self._beats: dict[str | None, _Beat] = {}
+        self._said_taken_over = False
+        # While load() runs: the files that this life has written so far.
+        self._written: set[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Unit({self.unitname!r}, rundir={self.rundir!r})"
+
+    def load(self, checks: Iterable[str], *args: object, **kwargs: object) -> None:
+        """
+        Begins a life: removes what an earlier one left, runs the checks, then writes ``start`` and ``pid``.
+
+        Each name in ``checks`` is a module, of which ``health(*args, **kwargs)`` is called. CheckFailed is raised if a
+        result equals False, or is a coroutine; any other exception of theirs passes through. Then nothing is loaded.
+
+        The pid is that of the process that makes this call: a daemon that forks itself into the background, or that
+        drops privileges, does so first. Not healthy yet: ``set()`` is what says so.
+
+        Raises LivenessError if the unit is held by the calling process's living parent (a worker beats, it does not
+        load), if the directory cannot be made or written, or is not ours, or if /proc is that of another pid namespace.
+        If another living process holds the unit, it is warned of in the log and replaced.
+        """
+        names = checks_module.names(checks)
+        if not _LINUX:
+            _say_not_linux()
+            checks_module.run(names, args, kwargs)
+            return
+        me = proc.myself()
+        self._directory.make()
+        self._mind_the_holder(me)
+        self._forget(None)
+        self._said_taken_over = False
+        self._written = {"start"}
+        try:
+            with _Trouble(self.path, "cannot remove the state of an earlier life"):
+                self._directory.wipe()
+            checks_module.run(names, args, kwargs)
+            with _Trouble(self.path, "cannot write"):
+                self._begin()
+        finally:
+            self._written = None
+        _log(_INFO, "liveness: state in %s", self.path)
+
+    def set(self, error_code: int = 0, reason: object = "") -> None:
+        """
+        Declares the process healthy, or with another code than 0 not.
+
+        ``error_code`` is 0 to 99999999999999999999; ``reason`` is shown by the probe: any text, on disk at most 200
+        bytes of printable ASCII. May be called from any thread, child process or signal handler.
+
+        Raises TakenOver if the unit was reset or loaded anew by another process, and LivenessError if nothing can be
+        written. An alarm gets through all the same wherever anything can be done: then ``error`` is removed, or, after
+        a loss of privileges, the pid file is emptied, which lasts until the next ``load``. So it does for a code that
+        is no code, for which BadArgument is raised.
+        """
+        code = _whole(error_code)
+        if code is not None and 0 <= code < 10**state.CODE_DIGITS:
+            self._declare("error", code, reason)
+            return
+        # Whoever meant to raise an alarm and got its number wrong still meant to.
+        wrong = f"error_code: {error_code!r}: must be a whole number from 0 to {10**state.CODE_DIGITS - 1}"
+        self._declare("error", 1, wrong)
+        raise BadArgument(f"{wrong} (declared as error 1)")
+
+    def set_ready(self, ready: bool = True, reason: object = "") -> None:
+        """
+        Declares the process ready for work, or not; neither makes it less alive. One that never says is ready.
+
+        The reason, the callers and the errors are those of ``set``. Where "not ready" cannot be written for want of
+        room, an empty file says so.
+        """
+        self._declare("ready", 0 if ready else 1, reason)
+
+    def beat(self, ttl: int, name: str | None = None, traceback: bool = False) -> None:
+        """
+        Tells that the loop which calls this is moving, and will call again within ``ttl`` seconds.
+
+        It belongs in the loop that does the work: a timer thread that beats for a hung loop defeats it. The file is
+        written when the clock's whole second has moved since the last write (or the arguments have); any other call is
+        one look at the clock. So a hang is found between ttl and ttl + 1 seconds after the last call, never earlier.
+
+        ``ttl`` is in whole seconds, 1 to 999,999,999. ``name`` is ``main`` in the process that loaded the unit and
+        ``worker.<pid>`` in any other. Of a name like ``role.instance``, the last dot divides, one whose process has
+        died may go stale as long as another of its role is fresh; a name without a dot must stay fresh until
+        ``end_beat``.
+
+        With ``traceback=True`` a process that hangs prints the stacks of all its threads to stderr, ttl + 1 seconds
+        after the last write; this needs faulthandler's only timer, so one name per process can have it.
+
+        Raises BadArgument for arguments that cannot be, and nothing else: what cannot be written is logged once, and
+        once when it can be again.
+        """
+        known = self._beats.get(name)
+        if (
+            known is not None
+            and known.due > clock_gettime(CLOCK_BOOTTIME)
+            and known.ttl == ttl
+            and known.traceback is traceback
+            and known.generation == _generation
+        ):
+            return
+        seconds = _whole(ttl)
+        if seconds is None or not 1 <= seconds <= state.LARGEST_TTL:
+            raise BadArgument(f"ttl: {ttl!r}: must be whole seconds from 1 to {state.LARGEST_TTL}")
+        _check_beat_name(name)
+        if not _LINUX:
+            _say_not_linux()
+            return
+        if known is None or known.generation != _generation:
+            known = _Beat(_generation)
+        self._beat(known, seconds, name, bool(traceback))
+        self._beats[name] = known
+
+    def end_beat(self, name: str | None = None) -> None:
+        """
+        Removes a heartbeat: its loop has ended on purpose. One that never was is no error.
+
+        Raises LivenessError if it cannot be removed, and would go stale.
+        """
+        _check_beat_name(name)
+        if not _LINUX:
+            _say_not_linux()
+            return
+        known = self._beats.pop(name, None)
+        if known is not None and known.generation == _generation:
+            file = known.name
+        else:
+            file = name or self._default_beat(_myself())
+        stacks.disarm((self.path, file))
+        with _Trouble(self.path, "cannot remove"):
+            if self._holds():
+                self._directory.remove(f"beat/{file}")
+            else:
+                self._say_taken_over("end_beat")
+
+    def heartbeat(self, ttl: int, name: str | None = None, traceback: bool = False) -> Heartbeat:
+        """
+        A context manager that beats at once and yields a function to call in the loop, without arguments.
+
+        At a clean exit the heartbeat is removed; an exception leaves it there to go stale. Arguments and errors are
+        those of ``beat``.
+        """
+        return Heartbeat(self, ttl, name, traceback)
+
+    def reset(self) -> None:
+        """
+        Ends the life: removes its state, in the order of ``load``. The directory stays, it may be a mount.
+
+        Nothing there is no error. The state of another life is left alone, with a warning in the log. Raises
+        LivenessError if something cannot be removed.
+        """
+        if not _LINUX:
+            _say_not_linux()
+            return
+        with _Trouble(self.path, "cannot remove the state"):
+            if self._holds():
+                self._directory.wipe()
+            elif self._directory.read("pid") is not None:
+                self._say_taken_over("reset")
+        self._forget(self._life)
+
+    def running(
+        self, checks: Iterable[str], *args: object, ready: bool = True, ttl: int | None = None, **kwargs: object
+    ) -> Running:
+        """
+        A context manager for a whole life: load, unready if ``ready`` is false, a first beat if ``ttl``, set; reset.
+
+        Yields the unit. The reset happens only in the process that loaded: a forked child that leaves the block touches
+        nothing. Arguments and errors are those of the verbs.
+        """
+        return Running(self, checks, args, kwargs, ready, ttl)
+
+    # Lives
+
+    def _begin(self) -> None:
+        # An old life that was held up between its look and its write may have written meanwhile; none does after.
+        keep = self._written or ()
+        for name in ("error", "ready"):
+            if name not in keep:
+                self._directory.remove(name)
+        me = proc.myself()  # a check may have forked us into the background
+        for name in self._directory.beats():
+            beat = self._find_beat(name)
+            if beat is None or beat.pid != me.pid:
+                self._directory.remove(f"beat/{name}")
+        self._directory.write("start", me.start.encode())
+        fd = self._directory.write_and_keep("pid", b"%d" % me.pid)
+        self._life = _Life(me, fd)
+
+    def _mind_the_holder(self, me: proc.Process) -> None:
+        pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
+        if not state.is_count(pid.encode(), 7) or int(pid) == me.pid:
+            return
+        holder = proc.find(pid)
+        if holder is None or holder.is_zombie() or (start and start != holder.start):
+            return
+        if holder.pid == me.parent and start:
+            raise LivenessError(
+                f"{self.path}: cannot load: the parent process {holder.pid} holds this unit (a worker beats, it does "
+                f"not load; to take over, call reset() first, or use another unit name)"
+            )
+        _log(
+            _WARNING,
+            "liveness: %s: process %s, which lives, has loaded this unit too: it is replaced now (give each of the two "
+            "a unit name)",
+            self.path,
+            holder.pid,
+        )
+
+    def _holds(self) -> bool:
+        """The life that we belong to is that in the directory. Who never loaded belongs to any. Raises OSError."""
+        life = self._life
+        if life is None:
+            return True
+        try:
+            # The very file that we wrote, most of the time: no need to read it.
+            if _fingerprint(os.stat(f"{self.path}/pid")) == life.file:
+                return True
+        except FileNotFoundError:
+            return False
+        # An empty one was silenced.
+        return _text(self._directory, "start") == life.start and _text(self._directory, "pid") in ("", str(life.pid))
+
+    def _forget(self, life: _Life | None) -> None:
+        for known in self._beats.values():
+            if known.generation == _generation:
+                stacks.disarm((self.path, known.name))
+        self._beats.clear()
+        if self._life is not None:
+            self._life.close()
+        self._life = life
+
+    def _say_taken_over(self, verb: str) -> None:
+        if not self._said_taken_over:
+            self._said_taken_over = True
+            _log(_WARNING, "liveness: %s: %s: %s", self.path, verb, self._taken_over())
+
+    def _taken_over(self) -> str:
+        life = self._life
+        return (
+            f"nothing is written: the life of process {life.pid if life else '?'} is over (it was reset, or another "
+            f"process has loaded the unit since)"
+        )
+
+    # Writing
+
+    def _declare(self, name: str, code: int, reason: object) -> None:
+        if not _LINUX:
+            _say_not_linux()
+            return
+        data = state.encode_code(code, reason)
+        try:
+            if not self._holds():
+                raise TakenOver(f"{self.path}: {self._taken_over()}")
+            if self._life is None:
+                self._directory.check()
+            if self._written is not None:
+                self._written.add(name)
+            self._directory.write(name, data)
+        except OSError as error:
+            way = self._raise_alarm(name) if code else ""
+            raise LivenessError(
+                f"{self.path}/{name}: cannot write {code}: {state.why(error)}{way} ({state.WAY_OUT})"
+            ) from error
+
+    def _raise_alarm(self, name: str) -> str:
+        """The code cannot be written: says the same in another way, and returns which. Never raises."""
+        try:
+            if name == "ready":
+                self._directory.empty(name)
+                return "; it was emptied instead, which is not ready"
+            self._directory.remove(name)
+            return "; it was removed instead, which is not healthy"
+        except OSError:
+            pass
+        try:
+            if name == "error" and self._life is not None:
+                self._life.silence()
+                return "; the pid file was emptied instead, which is not healthy"
+        except OSError:
+            pass
+        return "; nor could anything else be done"
+
+    # Heartbeats
+
+    def _beat(self, known: _Beat, ttl: int, name: str | None, traceback: bool) -> None:
+        trouble: Exception | None = None
+        changed = not known.written or known.ttl != ttl or known.traceback is not traceback
+        # Whatever comes of it, not again before the next second.
+        before = clock_gettime(CLOCK_BOOTTIME)
+        known.due = before + 1
+        at = known.at
+        try:
+            clock = proc.clock()
+            at = int(clock)
+            # Never late for a new second, since up to ttl may pass before the next call. The file cuts off its
+            # hundredths: what it shows may be 10 ms old already.
+            known.due = before + 0.99 - (clock - at)
+            if at == known.at and not changed:
+                return
+            if not known.name:
+                known.name = name or self._default_beat(_myself())
+        except (OSError, ValueError, LivenessError) as error:
+            trouble = error
+        if known.name:
+            # Before the write, and whatever comes of it: the loop is moving.
+            self._mind_the_stacks(known, ttl, traceback)
+        known.ttl, known.traceback = ttl, traceback
+        try:
+            if trouble is None and not self._holds():
+                stacks.disarm((self.path, known.name))
+                self._say_taken_over("beat")
+                return
+            if trouble is None:
+                self._write_beat(known, at)
+        except (OSError, ValueError, LivenessError) as error:
+            trouble = error
+        self._say_outage(known, trouble)
+
+    def _mind_the_stacks(self, known: _Beat, ttl: int, traceback: bool) -> None:
+        owner = (self.path, known.name)
+        if traceback:
+            stacks.claim(owner)
+            stacks.arm(owner, ttl + 1)
+        elif known.traceback:
+            stacks.disarm(owner)
+
+    def _write_beat(self, known: _Beat, at: int) -> None:
+        me = _myself()
+        if not known.written:
+            if self._life is None:
+                self._directory.check()
+            self._warn_of_another(known.name, me)
+        known.at = at
+        try:
+            while True:
+                self._put_beat(known.name, state.Beat(at, known.ttl, me.pid, me.start))
+                if known.at <= at:
+                    break
+                # A signal handler or another thread has written a later one, and we have just undone it.
+                at = known.at
+        except BaseException:
+            known.at = -1
+            raise
+        if not known.written:
+            known.written = True
+            # After our own, so that the role is never without any.
+            self._sweep(known.name)
+
+    def _put_beat(self, name: str, beat: state.Beat) -> None:
+        try:
+            self._directory.write(f"beat/{name}", state.encode_beat(beat))
+        except FileNotFoundError:
+            self._directory.make_beats()
+            self._directory.write(f"beat/{name}", state.encode_beat(beat))
+
+    def _warn_of_another(self, name: str, me: proc.Process) -> None:
+        other = self._find_beat(name)
+        if other is not None and (other.pid, other.start) != (me.pid, me.start) and not _is_dead(other):
+            _log(
+                _WARNING,
+                "liveness: %s: heartbeat %r is that of process %s, which lives: one name for two loops hides the hang "
+                "of one (give each a name)",
+                self.path,
+                name,
+                other.pid,
+            )
+
+    def _sweep(self, ours: str) -> None:
+        """Removes the heartbeats of the dead of a role: now they have a successor."""
+        role = state.role_of(ours)
+        if not role:
+            return
+        for name in self._directory.beats():
+            if name != ours and state.role_of(name) == role:
+                beat = self._find_beat(name)
+                if beat is not None and _is_dead(beat):
+                    self._directory.remove(f"beat/{name}")
+
+    def _find_beat(self, name: str) -> state.Beat | None:
+        try:
+            return state.decode_beat(self._directory.read(f"beat/{name}") or b"")
+        except state.Unreadable:
+            return None
+
+    def _default_beat(self, me: proc.Process) -> str:
+        pid, start = str(me.pid), me.start
+        if self._life is not None:
+            holder = (str(self._life.pid), self._life.start)
+        else:
+            # Another Unit of this very process may have loaded.
+            holder = (_text(self._directory, "pid"), _text(self._directory, "start"))
+        return "main" if holder == (pid, start) else f"worker.{pid}"
+
+    def _say_outage(self, known: _Beat, trouble: Exception | None) -> None:
+        if trouble is not None and not known.failing:
+            _log(
+                _WARNING,
+                "liveness: %s: heartbeat %r cannot be written, and goes stale: %s",
+                self.path,
+                known.name or "?",
+                state.why(trouble),
+            )
+        elif trouble is None and known.failing:
+            _log(_WARNING, "liveness: %s: heartbeat %r is written again", self.path, known.name)
+        known.failing = trouble is not None
+
+
+class Heartbeat:
+    """What ``heartbeat`` returns: a context manager for one loop."""
+
+    def __init__(self, unit: Unit, ttl: int, name: str | None, traceback: bool) -> None:
+        self._unit = unit
+        self._ttl = ttl
+        self._name = name
+        self._traceback = traceback
+        self._generation = _generation
+
+    def __call__(self) -> None:
+        """Beats."""
+        self._unit.beat(self._ttl, self._name, self._traceback)
+
+    def __enter__(self) -> Heartbeat:
+        self._generation = _generation
+        self()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A forked child that leaves the block never entered it.
+        if kind is None and self._generation == _generation:
+            self._unit.end_beat(self._name)
+
+
+class Running:
+    """What ``running`` returns: a context manager for one life."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        checks: Iterable[str],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        ready: bool,
+        ttl: int | None,
+    ) -> None:
+        self._unit = unit
+        self._load = (checks, args, kwargs)
+        self._ready = ready
+        self._ttl = ttl
+        self._pid = 0
+
+    def __enter__(self) -> Unit:
+        checks, args, kwargs = self._load
+        unit = self._unit
+        unit.load(checks, *args, **kwargs)
+        self._pid = os.getpid()
+        try:
+            if not self._ready:
+                unit.set_ready(False)
+            if self._ttl is not None:
+                unit.beat(self._ttl)
+            unit.set()
+        except BaseException:
+            unit.reset()
+            raise
+        return unit
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid == os.getpid():
+            self._unit.reset()
+
+
+class _Trouble:
+    """Turns an OSError into a LivenessError that says where and what to do."""
+
+    __slots__ = ("doing", "path")
+
+    def __init__(self, path: str, doing: str) -> None:
+        self.path = path
+        self.doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            where = error.filename if isinstance(error.filename, str) else self.path
+            raise LivenessError(f"{where}: {self.doing}: {state.why(error)} ({state.WAY_OUT})") from error
+        if isinstance(error, state.Unreadable):
+            raise LivenessError(f"{self.path}: {self.doing}: {error} (remove it)") from error
+
+
+def find(unitname: str | None = None, rundir: str | os.PathLike[str] | None = None, anew: bool = False) -> Unit:
+    """
+    The process's one Unit of those names, since a unit remembers its life; with no names the default one.
+
+    The default is found at first use, and again with ``anew``. Raises BadArgument for names that cannot be.
+    """
+    global _default
+    is_default = unitname is None and rundir is None
+    if is_default and _default is not None and not anew:
+        return _default
+    unit = Unit(unitname, rundir)
+    unit = _units.setdefault(unit.path, unit)
+    if is_default:
+        _default = unit
+    return unit
+
+
+def _whole(number: object) -> int | None:
+    # Also of numpy and the like; but True is no number of seconds.
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        return None
+    return int(number.__index__())
+
+
+def _check_beat_name(name: object) -> None:
+    if name is not None and not state.is_name(name, 100):
+        raise BadArgument(f"name: {name!r}: not a heartbeat's: 1 to 100 of A-Z a-z 0-9 . _ -, first neither . nor -")
+
+
+def _text(directory: state.Directory, name: str) -> str:
+    try:
+        return state.lines(directory.read(name) or b"")[0].decode("ascii", "replace")
+    except state.Unreadable:
+        return ""
+
+
+def _is_dead(beat: state.Beat) -> bool:
+    process = proc.find(beat.pid)
+    return process is None or process.is_zombie() or process.start != beat.start
+
+
+def _fingerprint(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _myself() -> proc.Process:
+    global _me
+    if _me is None or _me[0] != _generation or _me[1].pid != os.getpid():
+        _me = (_generation, proc.myself())
+    return _me[1]
+
+
+def _say_not_linux() -> None:
+    global _said_not_linux
+    if not _said_not_linux:
+        _said_not_linux = True
+        _log(_WARNING, "liveness: does nothing here but the checks of load(): %s has no /proc to probe", sys.platform)
+
+
+def _log(level: int, message: str, *args: object) -> None:
+    # Imported when there is something to log, and without a right to fail: a signal handler may have interrupted the
+    # very import.
+    try:
+        import logging
+
+        logging.getLogger("liveness").log(level, message, *args)
+    except Exception:
+        pass
+
+
+def _after_fork_in_child() -> None:
+    global _generation
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

