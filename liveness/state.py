@@ -227,16 +227,14 @@ class Directory:
     def read(self, name: str) -> bytes | None:
         """The content of a state file; None if it is not there. Raises Unreadable, and never blocks."""
         path = f"{self.path}/{name}"
-        try:
-            return _read(path)
-        except OSError as error:
-            if _is_absent(path, error):
-                return None
-        # Gone and come again between the look and the read, perhaps: once more.
-        try:
-            return _read(path)
-        except OSError as error:
-            raise Unreadable(name) from error
+        # It may go and come again between any look and the next: only what stays unreadable is.
+        for _ in range(9):
+            try:
+                return _read(path)
+            except OSError as error:
+                if _is_absent(path, error):
+                    return None
+        raise Unreadable(name)
 
     def beats(self) -> list[str]:
         """
@@ -245,15 +243,16 @@ class Directory:
         A name may be anything that a file's can be. Raises Unreadable.
         """
         path = f"{self.path}/beat"
-        try:
-            if not os.access(path, os.R_OK | os.X_OK, effective_ids=True) and os.path.lexists(path):
-                raise Unreadable("beat")
-            found = os.listdir(os.fsencode(path))
-        except OSError as error:
-            if _is_absent(path, error):
-                return []
-            raise Unreadable("beat") from error
-        return [os.fsdecode(name) for name in sorted(found) if not name.startswith(b".")]
+        for _ in range(9):
+            try:
+                if os.access(path, os.R_OK | os.X_OK, effective_ids=True):
+                    found = os.listdir(os.fsencode(path))
+                    return [os.fsdecode(name) for name in sorted(found) if not name.startswith(b".")]
+                os.stat(path)
+            except OSError as error:
+                if _is_absent(path, error):
+                    return []
+        raise Unreadable("beat")
 
     def make_beats(self) -> None:
         """Makes the folder of the heartbeats if it is missing. Raises OSError."""

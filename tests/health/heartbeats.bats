@@ -1,0 +1,364 @@
+#!/usr/bin/env bats
+# Heartbeats: a promise to be kept in time, and workers that come and go.
+# shellcheck disable=SC2154 # helper.bash sets the names in lower case
+# shellcheck disable=SC2016 # what looks like an expansion is text, or for another shell
+# shellcheck disable=SC2030,SC2031 # every test has its own
+
+load helper
+
+# in_time AGE TTL: a beat of this age is passed.
+in_time() {
+  beat main "$1" "$2"
+  healthy
+}
+
+from_the_future() {
+  beat main -1 60
+  unhealthy "heartbeat 'main' is from the future"
+}
+
+malformed() {
+  clock
+  # shellcheck disable=SC2059 # a format is what is asked for
+  put beat/main "${1//NOW/$now}"
+  unhealthy "heartbeat 'main' is malformed"
+}
+
+@test "no heartbeats are no failure" {
+  loaded
+  healthy
+  mkdir "$dir/beat"
+  healthy
+}
+
+@test "a beat is fresh up to its limit, the last second included" {
+  loaded
+  for age in 0 1 7 8; do in_one_second in_time "$age" 8; done
+  in_one_second in_time 0 1
+  in_one_second in_time 1 1
+  in_time 5 999999999
+}
+
+@test "one second past its limit a beat is stale" {
+  loaded
+  silent main 4 3
+  silent main 2 1
+}
+
+@test "a stale beat is told with its age and its limit" {
+  loaded
+  silent main 9 8
+  silent consumer 9 1
+  silent a-b_c 5 4
+}
+
+@test "a beat from before a reboot is stale" {
+  loaded
+  in_one_second from_the_future
+  beat main -1000 60
+  unhealthy "heartbeat 'main' is from the future"
+  beat main -1000 999999999
+  unhealthy "heartbeat 'main' is from the future"
+  put beat/main '999999999 60 %s %s\n' "$pid" "$start"
+  unhealthy "heartbeat 'main' is from the future"
+}
+
+@test "a beat is four numbers: at, ttl, pid, start" {
+  loaded
+  beat main 0 60
+  for text in '' ' ' '\n' "\nNOW 60 $pid $start" NOW 'NOW 60' "NOW 60 $pid" "NOW 60 $pid $start 1" "NOW 60 $pid $start x" "NOW\n60\n$pid\n$start" \
+    "NOW,60,$pid,$start" "NOW 60 $pid $start\r\n" "NOW\r60 $pid $start" "NOW\f60 $pid $start"; do
+    malformed "$text"
+  done
+}
+
+@test "the time of a beat is at most nine digits, with no zero in front" {
+  loaded
+  beat main 0 60
+  for at in -NOW +NOW -1 NOW.5 NOWx xNOW 0NOW 00 01 08 1234567890 4294967296 18446744073709551616 '*' 'now' 'now-1' 'a[0]' '1+1' '(1)' '1e3' 0x10; do
+    malformed "$at 60 $pid $start"
+  done
+}
+
+@test "a beat of the first second after the boot is well formed" {
+  loaded
+  mkdir "$dir/beat"
+  put beat/main '0 999999999 %s %s' "$pid" "$start"
+  healthy
+}
+
+@test "the limit of a beat is at least one second, at most nine digits, with no zero in front" {
+  loaded
+  beat main 0 60
+  for ttl in 0 00 -1 +60 060 08 60.0 60s 1e3 0x10 1234567890 4294967296 4294967356 18446744073709551676 '*' ttl inf 'a[0]'; do
+    malformed "NOW $ttl $pid $start"
+  done
+}
+
+@test "the process of a beat is a pid and a start" {
+  loaded
+  beat main 0 60
+  for whose in "0 $start" "0$pid $start" "-1 $start" "12345678 $start" "x $start" "self $start" "../1 $start" "* $start" \
+    "$pid -1" "$pid x" "$pid 1.0" "$pid 123456789012345678901" "$pid *"; do
+    malformed "NOW 60 $whose"
+  done
+}
+
+@test "blanks and tabs between and around the numbers of a beat, and lines after them, are no matter" {
+  loaded
+  beat main 0 60
+  for text in '%s 60 %s %s' '  %s \t60  %s\t\t%s \n' '%s 60 %s %s\n\n' '%s 60 %s %s\nmore\n'; do
+    clock
+    put beat/main "$text" "$now" "$pid" "$start"
+    healthy
+  done
+}
+
+@test "a fresh beat is fresh whatever became of its process" {
+  gone
+  local dead=$pid
+  loaded "$$"
+  beat main 0 60 "$dead" 1
+  beat worker.1 0 60 "$dead" 1
+  beat worker.2 0 60 "$pid" 1
+  healthy
+}
+
+@test "one stale heartbeat among fresh ones is a failure" {
+  loaded
+  beat a 0 60
+  beat c 0 60
+  silent b 4 3
+  beat b 0 60
+  healthy
+}
+
+@test "a plain name is a promise, whatever became of its process" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat other 0 60
+  silent main 4 3 "$dead" "$died"
+  silent main 4 3 "$pid" "$((start + 1))"
+  silent main 4 3
+}
+
+@test "a worker that is buried is passed over while another of its role is fresh" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 0 60
+  beat worker.2 4 3 "$dead" "$died"
+  healthy
+  # Whichever comes first in the folder.
+  beat worker.0 4 3 "$dead" "$died"
+  beat worker.9 9 1 "$dead" "$died"
+  healthy
+}
+
+@test "a buried worker's beat from before a reboot is passed over, too" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 0 60
+  beat worker.2 -1000 30 "$dead" "$died"
+  healthy
+}
+
+@test "a stale worker that lives is a failure" {
+  loaded
+  beat worker.1 0 60
+  silent worker.2 4 3
+  beat worker.2 -1000 30
+  unhealthy "heartbeat 'worker.2' is from the future"
+}
+
+@test "a stopped worker is a failure" {
+  loaded
+  beat worker.1 0 60
+  sleeper
+  kill -STOP "$pid"
+  silent worker.2 4 3
+}
+
+@test "a zombie is as good as buried" {
+  zombie
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 0 60
+  beat worker.2 4 3 "$dead" "$died"
+  healthy
+  rm "$dir/beat/worker.1"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "a worker whose pid belongs to another process now is as good as buried" {
+  loaded
+  beat worker.1 0 60
+  beat worker.2 4 3 "$pid" "$((start + 1))"
+  healthy
+  rm "$dir/beat/worker.1"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "a role all of whose workers are dead is a failure" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat main 0 60
+  beat worker.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'worker'"
+  beat worker.2 9 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "the workers of one role do not vouch for another" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 0 60
+  beat sender.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'sender'"
+  # Nor do roles of which one's name is part of the other's.
+  rm "$dir/beat/sender.1"
+  beat work.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'work'"
+  rm "$dir/beat/work.1"
+  beat worker.a.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'worker.a'"
+}
+
+@test "a plain name is no worker of the role of that name" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker 0 60
+  beat worker.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "a role is all before the last dot" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat web.worker.1 0 60
+  beat web.worker.2 4 3 "$dead" "$died"
+  healthy
+  beat web.1 4 3 "$dead" "$died"
+  unhealthy "no heartbeat of any 'web'"
+}
+
+@test "a worker replaced by one that hangs before its first beat leaves its role without a beat" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 4 3 "$dead" "$died"
+  sleeper
+  kill -STOP "$pid"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "files whose names begin with a dot are no heartbeats" {
+  loaded
+  mkdir "$dir/beat"
+  put beat/.main.tmp garbage
+  put beat/.a ''
+  mkfifo "$dir/beat/.fifo"
+  healthy
+  beat main 0 60
+  healthy
+}
+
+@test "any other file that is no name is a failure" {
+  loaded
+  for name in -x 'a b' '*' '?' '[a]' "it's" 'a"b' '$(id)' '`id`' '$HOME' 'a\b' 'a;b' '#a' '~' $'new\nline' $'\033[31m' ' ' 'a%s'; do
+    beat "$name" 0 60
+    unhealthy "bad heartbeat name in $dir/beat"
+    rm -- "$dir/beat/$name"
+  done
+}
+
+@test "a file name that is no text is a failure" {
+  skip_for yash 'yash does not find files of such names'
+  loaded
+  beat 'é' 0 60
+  unhealthy "bad heartbeat name in $dir/beat"
+  rm "$dir/beat/é"
+  beat $'\xff' 0 60
+  unhealthy "bad heartbeat name in $dir/beat"
+}
+
+@test "a heartbeat's name has 100 bytes at most" {
+  local long
+  printf -v long '%0100d' 0
+  loaded
+  beat "$long" 0 60
+  healthy
+  silent "$long" 4 3
+  beat "$long" 0 60
+  beat "${long}0" 0 60
+  unhealthy "bad heartbeat name in $dir/beat"
+}
+
+@test "a heartbeat may have any name of letters, digits, dots, underscores and dashes" {
+  loaded
+  for name in a A 0 _ a.b a. a.. a..b a- worker.4711 0.0; do
+    beat "$name" 0 60
+    healthy
+    silent "$name" 4 3
+    rm "$dir/beat/$name"
+  done
+}
+
+@test "a heartbeat named like a variable of the shell is a heartbeat" {
+  loaded
+  for name in PATH.1 IFS now fresh.buried role; do beat "$name" 0 60; done
+  healthy
+}
+
+@test "a thousand fresh heartbeats pass" {
+  local number
+  loaded
+  mkdir "$dir/beat"
+  clock
+  beats_of 1000
+  probe -v -d "$rundir" -u web
+  answered 0 "liveness: web: healthy: process $pid, error 0, 1000 fresh heartbeats"$'\n' ''
+  silent worker.500 4 3
+}
+
+# beats_of COUNT: so many workers.
+beats_of() {
+  local number
+  for ((number = 1; number <= $1; number++)); do
+    echo "$now 600 $pid $start" >"$dir/beat/worker.$number"
+  done
+}
+
+@test "heartbeats that come and go while the probe runs are no failure" {
+  loaded
+  beat worker.0 0 600
+  come_and_go >/dev/null 2>&1 3>&- &
+  disown
+  pids+=($!)
+  for _ in {1..25}; do healthy; done
+}
+
+come_and_go() {
+  while :; do
+    for each in 1 2 3 4 5 6 7 8 9; do
+      echo "$now 600 $$ $start" >"$dir/beat/.new"
+      mv "$dir/beat/.new" "$dir/beat/worker.$each"
+    done
+    rm "$dir"/beat/worker.[1-9]
+  done
+}

@@ -1,0 +1,102 @@
+"""What the tests stand on: a process to command, waiting, and facts read without liveness."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOBODY = 65534
+
+
+class PuppetError(Exception):
+    """What a puppet raised: the name of its type, and its text."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+        self.text = text
+
+
+class Puppet:
+    """A real process that does what it is told: ``puppet("liveness.set()")``."""
+
+    def __init__(self, rundir: Path, unit: str = "u", before: tuple[str, ...] = (), stderr: int | None = None) -> None:
+        environment = {
+            **os.environ,
+            "LIVENESS_RUNDIR": str(rundir),
+            "LIVENESS_UNIT_NAME": unit,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}{os.pathsep}{rundir}",
+        }
+        self.process = subprocess.Popen(
+            [*before, sys.executable, str(ROOT / "tests" / "puppet.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            text=True,
+        )
+        self("import liveness, logging, os, signal, sys, threading, time; logging.basicConfig()")
+        # Not that of `before`, if it forks.
+        self.pid: int = self("os.getpid()")
+
+    def __call__(self, code: str) -> Any:
+        """Runs it there, and returns what it came to. Raises PuppetError."""
+        self.tell(code)
+        return self.answer()
+
+    def tell(self, code: str) -> None:
+        """Runs it there, and does not wait."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(code) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> Any:
+        """What came of the oldest thing that was told and not yet answered."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise PuppetError("EOF", f"the puppet has ended: {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PuppetError(answer["error"], answer["text"])
+        return answer["value"]
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        """Ends it at once, and buries it."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+def until(fact: Callable[[], object], seconds: float = 20) -> None:
+    """Waits until it is so. Fails the test if it never is."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.01)
+
+
+def uptime() -> float:
+    """The clock of the heartbeats, read without liveness."""
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
+def start_of(pid: int) -> str:
+    """Field 22 of a process's stat, read without liveness."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[19].decode()
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can arrange this")

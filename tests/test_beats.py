@@ -1,0 +1,586 @@
+"""Heartbeats: found when they stop, never called dead before, and harmless to the loop that beats."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from judge import Judge
+from stage import ROOT, Puppet, needs_root, start_of, until, uptime
+
+from liveness import BadArgument, Unit, proc, state
+from liveness import unit as unit_module
+
+Puppets = Callable[..., Puppet]
+
+
+def on_disk(rundir: Path, name: str = "main") -> list[str]:
+    return (rundir / "u" / "beat" / name).read_text().split()
+
+
+class Clock:
+    """The boot clock by hand, and /proc/uptime as it would show it."""
+
+    def __init__(self, now: float, offset: float) -> None:
+        self.now = now
+        self.offset = offset
+
+    def boottime(self, _: int) -> float:
+        return self.now
+
+    def uptime(self) -> float:
+        # Hundredths, cut off.
+        return int((self.now + self.offset) * 100) / 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    phase=st.floats(0, 1, exclude_max=True),
+    offset=st.sampled_from([0.0, -1234.567, 3.003]),
+    ttl=st.integers(1, 9),
+    pauses=st.lists(st.floats(0, 1), min_size=1, max_size=30),
+)
+def test_a_loop_that_calls_at_any_interval_up_to_its_ttl_is_never_called_dead(
+    tmp_path_factory: pytest.TempPathFactory, phase: float, offset: float, ttl: int, pauses: list[float]
+) -> None:
+    clock = Clock(5000 + phase, offset)
+    rundir = tmp_path_factory.mktemp("r")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unit_module, "clock_gettime", clock.boottime)
+        patch.setattr(proc, "clock", clock.uptime)
+        unit = Unit("u", rundir)
+        unit.load([])
+        for share in pauses:
+            unit.beat(ttl)
+            clock.now += share * ttl
+            beat = state.decode_beat((rundir / "u" / "beat" / "main").read_bytes())
+            assert beat is not None
+            # The moment before the next call.
+            assert beat.is_fresh(max(beat.at, int(clock.uptime() - 0.000001))), (clock.now, beat.at)
+        unit.beat(ttl)
+        clock.now += ttl + 1.02
+        beat = state.decode_beat((rundir / "u" / "beat" / "main").read_bytes())
+        assert beat is not None
+        assert not beat.is_fresh(int(clock.uptime()))
+        unit.reset()
+
+
+def test_calls_at_0_and_2_and_10_seconds_keep_a_ttl_of_8_whatever_the_phase(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    puppet(
+        "def work():\n"
+        "  begin = time.clock_gettime(time.CLOCK_BOOTTIME)\n"
+        "  for at in (0, 1.9, 9.8):\n"
+        "    time.sleep(max(0, begin + at - time.clock_gettime(time.CLOCK_BOOTTIME)))\n"
+        "    liveness.beat(8)\n"
+    )
+    until(lambda: 0.0 < uptime() % 1 < 0.2)
+    puppet.tell("work()")
+    until(lambda: judge.python().endswith("1 fresh heartbeats"))
+    end = time.monotonic() + 9.6
+    while time.monotonic() < end:
+        assert judge.python().startswith("healthy")
+        time.sleep(0.002)
+    assert judge().startswith("healthy")
+    puppet.answer()
+
+
+def test_a_loop_that_stops_is_found_within_its_ttl_and_a_second_and_not_before(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    for phase in (0.05, 0.5, 0.93):
+        until(lambda phase=phase: 0 <= uptime() % 1 - phase < 0.03)  # type: ignore[misc]
+        called = time.monotonic()
+        puppet("liveness.beat(2)")
+        until(lambda: not judge.python().startswith("healthy"))
+        found = time.monotonic() - called
+        # A noisy machine may look late, never early.
+        assert 2 - 0.02 < found < 3 + 0.5
+        assert judge() == "no heartbeat 'main' for 3 s (limit 2 s)"
+
+
+def test_a_beat_says_when_how_long_and_whose(puppet: Puppet, rundir: Path) -> None:
+    puppet("liveness.load([])")
+    before = int(uptime())
+    puppet("liveness.beat(30)")
+    at, *rest = on_disk(rundir)
+    assert before <= int(at) <= int(uptime())
+    assert rest == ["30", str(puppet.pid), start_of(puppet.pid)]
+
+
+def test_a_beat_is_written_once_a_second_at_most(puppet: Puppet, rundir: Path) -> None:
+    done = subprocess.run(
+        ["strace", "-f", "-e", "trace=rename", sys.executable, "-B", "-c",
+         "import time, liveness\n"
+         f"unit = liveness.Unit('u', {str(rundir)!r})\n"
+         "unit.load([])\n"
+         "end = time.monotonic() + 3\n"
+         "while time.monotonic() < end: unit.beat(9)"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=60,
+    )  # fmt: skip
+    assert 3 <= done.stderr.count('/beat/main"') <= 5
+
+
+def test_other_arguments_are_written_at_once(rundir: Path) -> None:
+    # A loop that announces a long pause must not be held to the ttl that it gave before.
+    unit = Unit("u", rundir)
+    unit.load([])
+    for ttl in (30, 300, 5, 30):
+        unit.beat(ttl)
+        assert on_disk(rundir)[1] == str(ttl)
+    unit.reset()
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 1_000_000_000, 1.5, 30.0, "30", None, True])
+def test_a_wrong_ttl_is_refused(rundir: Path, ttl: int) -> None:
+    with pytest.raises(BadArgument, match="^ttl: .* must be whole seconds from 1 to 999999999"):
+        Unit("u", rundir).beat(ttl)
+
+
+def test_the_largest_ttl_is_read_by_every_probe(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    puppet("liveness.beat(999999999)")
+    assert judge().endswith("1 fresh heartbeats")
+
+
+def test_the_loader_beats_as_main_and_every_other_process_as_a_worker(puppets: Puppets, rundir: Path) -> None:
+    puppet, spawned = puppets(), puppets()
+    puppet("liveness.load([])")
+    puppet("liveness.beat(9)")
+    spawned("liveness.beat(9)")
+    child = puppet(
+        "def fork():\n"
+        "  pid = os.fork()\n"
+        "  if not pid: liveness.beat(9); os._exit(0)\n"
+        "  os.waitpid(pid, 0)\n"
+        "  return pid"
+    ) or puppet("fork()")
+    puppet("liveness.Unit().beat(9)")
+    assert {path.name for path in (rundir / "u" / "beat").iterdir()} == {
+        "main",
+        f"worker.{child}",
+        f"worker.{spawned.pid}",
+    }
+
+
+def test_a_child_writes_its_first_beat_at_once_though_its_parent_has_just_beaten(puppet: Puppet, rundir: Path) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.beat(9, 'loop')")
+    child = puppet(
+        "def fork():\n"
+        "  liveness.beat(9, 'loop')\n"
+        "  pid = os.fork()\n"
+        "  if not pid: liveness.beat(9, 'loop'); os._exit(0)\n"
+        "  os.waitpid(pid, 0)\n"
+        "  return pid"
+    ) or puppet("fork()")
+    assert on_disk(rundir, "loop")[2] == str(child)
+
+
+def test_one_name_for_two_loops_is_warned_of(puppets: Puppets, rundir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    puppet = puppets()
+    puppet("liveness.load([])")
+    puppet("liveness.beat(9, 'loop')")
+    unit = Unit("u", rundir)
+    unit.beat(9, "loop")
+    unit.beat(8, "loop")
+    assert len(caplog.messages) == 1
+    assert f"heartbeat 'loop' is that of process {puppet.pid}, which lives" in caplog.messages[0]
+    caplog.clear()
+    puppet.kill()
+    Unit("u", rundir).beat(9, "other")
+    assert caplog.messages == []
+
+
+def test_the_first_beat_of_a_name_sweeps_the_dead_of_its_role_and_nothing_else(puppets: Puppets, rundir: Path) -> None:
+    puppet = puppets()
+    puppet("liveness.load([])")
+    beats = rundir / "u" / "beat"
+    beats.mkdir()
+    living = f"1 1 {puppet.pid} {start_of(puppet.pid)}"
+    reused = f"1 1 {puppet.pid} 1"
+    gone = "1 1 4194304 1"
+    for name, text in {
+        "worker.1": gone, "worker.2": reused, "worker.3": living, "worker.4": "what", "worker": gone, "other.1": gone,
+    }.items():  # fmt: skip
+        (beats / name).write_text(text)
+    puppet("liveness.beat(9, 'worker.9')")
+    assert sorted(path.name for path in beats.iterdir()) == ["other.1", "worker", "worker.3", "worker.4", "worker.9"]
+
+
+def test_a_beat_made_while_the_checks_run_is_the_loaders(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    (rundir / "early.py").write_text("import liveness\ndef health(): liveness.beat(9)\n")
+    puppet("liveness.load(['early'])")
+    puppet("liveness.set()")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    assert on_disk(rundir)[2] == str(puppet.pid)
+
+
+def test_end_beat_takes_a_heartbeat_back(rundir: Path, judge: Judge) -> None:
+    unit = Unit("u", rundir)
+    unit.end_beat()
+    unit.load([])
+    unit.set()
+    unit.end_beat("never")
+    unit.beat(1)
+    unit.beat(1, "loop")
+    unit.end_beat()
+    assert judge().endswith("1 fresh heartbeats")
+    unit.end_beat("loop")
+    assert judge().endswith("0 fresh heartbeats")
+    unit.beat(1)
+    assert judge().endswith("1 fresh heartbeats")
+    unit.reset()
+
+
+def test_heartbeat_beats_and_ends_it_unless_the_loop_failed(rundir: Path, judge: Judge) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    unit.set()
+    with unit.heartbeat(9, "loop") as beat:
+        assert judge().endswith("1 fresh heartbeats")
+        for _ in range(3):
+            beat()
+    assert judge().endswith("0 fresh heartbeats")
+    with pytest.raises(KeyError), unit.heartbeat(1, "loop"):
+        raise KeyError
+    until(lambda: judge.python() == "no heartbeat 'loop' for 2 s (limit 1 s)")
+    unit.reset()
+
+
+def test_a_forked_child_that_leaves_the_block_of_a_heartbeat_ends_nothing(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    puppet("block = liveness.heartbeat(9)")
+    puppet("block.__enter__() and None")
+    puppet("pid = os.fork()\nif not pid: block.__exit__(None, None, None); os._exit(0)\nos.waitpid(pid, 0)")
+    assert judge().endswith("1 fresh heartbeats")
+    puppet("block.__exit__(None, None, None)")
+    assert judge().endswith("0 fresh heartbeats")
+
+
+# Outages
+
+
+def test_an_outage_reaches_the_log_once_and_the_loop_never(
+    puppet: Puppet, rundir: Path, judge: Judge, caplog: pytest.LogCaptureFixture
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    unit.set()
+    unit.beat(9)
+    (rundir / "u").rename(rundir / "away")
+    (rundir / "u").mkdir()
+    for name in ("pid", "start"):
+        (rundir / "away" / name).rename(rundir / "u" / name)
+    (rundir / "u" / "beat").write_text("in the way")
+    for ttl in (1, 2, 3):
+        unit.beat(ttl)
+    assert caplog.messages == [
+        f"liveness: {rundir}/u: heartbeat 'main' cannot be written, and goes stale: not a directory"
+    ]
+    (rundir / "u" / "beat").unlink()
+    for ttl in (1, 2, 3):
+        unit.beat(ttl)
+    assert caplog.messages[1:] == [f"liveness: {rundir}/u: heartbeat 'main' is written again"]
+    unit.reset()
+
+
+def test_an_outage_costs_one_attempt_a_second(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = Unit("u", rundir)
+    attempts = []
+
+    def refuse(self: state.Directory, name: str, data: bytes) -> None:
+        attempts.append(name)
+        raise OSError(28, "No space left on device")
+
+    unit.load([])
+    monkeypatch.setattr(state.Directory, "write", refuse)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        unit.beat(9)
+    assert 2 <= len(attempts) <= 4
+    unit.reset()
+
+
+def test_a_beat_without_a_directory_or_in_one_that_may_lie_is_an_outage(
+    rundir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Unit("u", rundir).beat(9)
+    assert "cannot be written, and goes stale: /" in caplog.text
+    (rundir / "real").mkdir()
+    (rundir / "u").symlink_to("real")
+    Unit("u", rundir).beat(9)
+    assert "is a symbolic link" in caplog.text
+    assert list((rundir / "real").iterdir()) == []
+
+
+@needs_root
+def test_a_loop_that_lost_its_privileges_goes_stale_and_goes_on(puppets: Puppets, judge: Judge) -> None:
+    puppet = puppets(stderr=subprocess.PIPE)
+    puppet("liveness.load([])")
+    puppet("liveness.beat(1)")
+    puppet("liveness.set()")
+    puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
+    puppet("end = time.monotonic() + 2.5")
+    puppet("while time.monotonic() < end: liveness.beat(1)")
+    until(lambda: judge() == "no heartbeat 'main' for 2 s (limit 1 s)" or "for 3 s" in judge())
+    puppet.signal(signal.SIGKILL)
+    assert puppet.process.stderr is not None
+    assert puppet.process.stderr.read().count("cannot be written, and goes stale: permission denied") == 1
+
+
+def test_a_proc_that_fails_is_an_outage(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+
+    def fail() -> float:
+        raise OSError(24, "Too many open files")
+
+    unit.beat(9)
+    monkeypatch.setattr(proc, "clock", fail)
+    unit.beat(8)
+    assert "cannot be written, and goes stale: too many open files" in caplog.text
+    monkeypatch.undo()
+    unit.beat(7)
+    assert "is written again" in caplog.text
+    unit.reset()
+
+
+def test_a_later_beat_of_a_signal_handler_is_not_undone_by_the_one_it_interrupted(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(5000.5, 0)
+    monkeypatch.setattr(unit_module, "clock_gettime", clock.boottime)
+    monkeypatch.setattr(proc, "clock", clock.uptime)
+    unit = Unit("u", rundir)
+    unit.load([])
+    unit.beat(9)
+    clock.now += 1
+    write = state.Directory.write
+
+    def interrupted(self: state.Directory, name: str, data: bytes) -> None:
+        monkeypatch.setattr(state.Directory, "write", write)
+        clock.now += 1
+        unit.beat(9)
+        write(self, name, data)
+
+    monkeypatch.setattr(state.Directory, "write", interrupted)
+    unit.beat(9)
+    assert on_disk(rundir)[0] == "5002"
+    unit.reset()
+
+
+# Stacks
+
+
+def hung(program: str, rundir: Path, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own for that long, and kills it if it has not ended."""
+    text = f"import liveness, os, sys, threading, time\nunit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\n"
+    text += program
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+def test_a_process_that_hangs_prints_every_threads_stack_before_its_ttl_and_2_seconds_are_over(rundir: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c",
+         "import liveness, threading, time\n"
+         f"unit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\n"
+         "def another_thread(): time.sleep(1000)\n"
+         "threading.Thread(target=another_thread, daemon=True).start()\n"
+         "def work_that_hangs():\n"
+         "  unit.beat(1, traceback=True)\n"
+         "  print(flush=True)\n"
+         "  time.sleep(1000)\n"
+         "work_that_hangs()"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        process.stdout.readline()
+        called = time.monotonic()
+        first = process.stderr.readline()
+        took = time.monotonic() - called
+        assert first.startswith(b"Timeout")
+        # Half a second more than promised: this machine may be busy.
+        assert 1.9 < took < 3.5
+    finally:
+        process.kill()
+        rest = process.communicate()[1]
+    assert b"in work_that_hangs" in rest
+    assert b"in another_thread" in rest
+
+
+def test_a_healthy_process_prints_no_stacks_and_neither_does_one_that_ended_its_beat(rundir: Path) -> None:
+    done = hung(
+        "def beat(): unit.beat(1, traceback=True)\n"
+        "end = time.monotonic() + 3\n"
+        "while time.monotonic() < end: beat(); time.sleep(0.97)\n"
+        "beat(); unit.end_beat(); time.sleep(2.5)\n"
+        "beat(); unit.beat(1); time.sleep(2.5)\n"
+        "beat(); unit.reset(); time.sleep(2.5)\n"
+        "unit.load([]); beat()\n",
+        rundir,
+        30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_process_that_is_taken_over_prints_no_stacks(rundir: Path) -> None:
+    done = hung(
+        "unit.beat(1, traceback=True)\n"
+        "if not os.fork():\n"
+        "  unit.reset(); os._exit(0)\n"
+        "os.wait()\n"
+        "time.sleep(1)\n"
+        "unit.beat(1, traceback=True)\n"
+        "time.sleep(3)\n",
+        rundir,
+        30,
+    )
+    assert done.returncode == 0
+    assert "Timeout" not in done.stderr
+
+
+def test_a_beat_that_cannot_be_written_is_no_hang(rundir: Path) -> None:
+    done = hung(
+        "unit.beat(1, traceback=True)\n"
+        "os.rename(unit.path + '/beat', unit.path + '/away'); open(unit.path + '/beat', 'w').close()\n"
+        "end = time.monotonic() + 4\n"
+        "while time.monotonic() < end: unit.beat(1, traceback=True); time.sleep(0.3)\n",
+        rundir,
+        30,
+    )
+    assert done.returncode == 0
+    assert "Timeout" not in done.stderr
+    assert done.stderr.count("goes stale") == 1
+
+
+def test_only_one_heartbeat_of_a_process_can_have_the_stacks_at_a_time(rundir: Path) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    unit.beat(9, "one", traceback=True)
+    with pytest.raises(BadArgument, match="traceback: 'two': heartbeat 'one' has it already"):
+        unit.beat(9, "two", traceback=True)
+    unit.end_beat("one")
+    unit.beat(9, "two", traceback=True)
+    unit.reset()
+    unit.load([])
+    unit.beat(9, "three", traceback=True)
+    unit.reset()
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    ["sys.stderr = None", "import io; sys.stderr = io.StringIO()", "sys.stderr.close()", "os.close(2)",
+     "sys.stderr = None; os.close(2)", "del sys.stderr"],
+)  # fmt: skip
+def test_a_replaced_or_missing_stderr_is_no_error(rundir: Path, stderr: str) -> None:
+    done = hung(f"{stderr}\nunit.beat(1, traceback=True); unit.beat(2, traceback=True); print('fine')", rundir, 30)
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+
+
+def test_stacks_go_to_the_containers_log_when_stderr_is_something_in_memory(rundir: Path) -> None:
+    done = hung(
+        "import io; sys.stderr = io.StringIO()\nunit.beat(1, traceback=True)\ntime.sleep(2.5); os._exit(0)", rundir, 30
+    )
+    assert done.stderr.startswith("Timeout")
+
+
+FORKS = {
+    "fork": "pid = os.fork()\nif not pid: sys.exit(3)\nassert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3",
+    "fork in many threads": (
+        "def fork():\n"
+        "  for _ in range(50):\n"
+        "    pid = os.fork()\n"
+        "    if not pid: beat(); os._exit(3)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
+        "threads = [threading.Thread(target=fork) for _ in range(3)]\n"
+        "for t in threads: t.start()\n"
+        "n = 0\n"
+        "while any(t.is_alive() for t in threads): n += 1; unit.beat(1 + n % 2, traceback=True)\n"
+    ),
+    "a child that beats": "pid = os.fork()\nif not pid: beat(); beat(); sys.exit(3)\nos.waitpid(pid, 0)",
+    "multiprocessing fork": (
+        "import multiprocessing as m; p = m.get_context('fork').Process(target=beat)\np.start(); p.join()"
+    ),
+    "multiprocessing forkserver": (
+        "import multiprocessing as m\n"
+        "p = m.get_context('forkserver').Process(target=time.sleep, args=(0,))\n"
+        "p.start(); p.join(); assert p.exitcode == 0"
+    ),
+    "subprocess": (
+        "import subprocess; subprocess.run(['true'], check=True); subprocess.run(['true'], preexec_fn=os.getpid)"
+    ),
+    "a fork that fails": (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)); os.setuid(65534) if os.getuid() == 0 else None\n"
+        "try: os.fork()\n"
+        "except OSError: pass"
+    ),
+    "a signal handler that forks": (
+        "import signal\n"
+        "def handler(*_):\n"
+        "  pid = os.fork()\n"
+        "  if not pid: os._exit(0)\n"
+        "  os.waitpid(pid, 0)\n"
+        "  signal.setitimer(signal.ITIMER_REAL, 0.0007)\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001)\n"
+        "end = time.monotonic() + 1\n"
+        "n = 0\n"
+        "while time.monotonic() < end: n += 1; unit.beat(1 + n % 2, traceback=True)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", FORKS)
+def test_no_fork_and_no_exit_hangs_on_the_timer(rundir: Path, how: str) -> None:
+    done = hung(f"def beat(): unit.beat(9, traceback=True)\nbeat()\n{FORKS[how]}\nbeat()\nprint('end')", rundir, 30)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["end"]), done.stderr
+
+
+def test_a_parent_still_prints_its_stacks_after_a_fork(rundir: Path) -> None:
+    done = hung(
+        "unit.beat(1, traceback=True)\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)\ntime.sleep(1000)",
+        rundir,
+        4,
+    )
+    assert done.stderr.startswith("Timeout")
+
+
+def test_a_child_prints_stacks_of_its_own(rundir: Path) -> None:
+    done = hung(
+        "unit.beat(900, traceback=True)\n"
+        "def child_that_hangs(): time.sleep(3); os._exit(0)\n"
+        "pid = os.fork()\n"
+        "if not pid: unit.beat(1, traceback=True); child_that_hangs()\n"
+        "os.waitpid(pid, 0)",
+        rundir,
+        30,
+    )
+    assert done.stderr.startswith("Timeout")
+    assert "in child_that_hangs" in done.stderr

@@ -1,0 +1,624 @@
+"""The verdict is true, in Python and in every shell, on real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import judge as judge_module
+import pytest
+from judge import Judge
+from stage import ROOT, Puppet, needs_root, start_of, until, uptime
+
+import liveness
+from liveness import probe
+
+Puppets = Callable[..., Puppet]
+
+
+def loaded(puppet: Puppet) -> Puppet:
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    return puppet
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1].decode()
+
+
+def test_a_daemon_goes_through_its_life(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    assert judge() == f"not loaded (no pid in {rundir}/u)"
+    puppet("liveness.load([])")
+    assert judge() == f"not set (no error code in {rundir}/u)"
+    puppet("liveness.set()")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+    puppet("liveness.set(7, 'queue lost')")
+    assert judge() == "error 7: queue lost"
+    puppet("liveness.set(7)")
+    assert judge() == "error 7"
+    puppet("liveness.set()")
+    puppet("liveness.set_ready(False, 'draining')")
+    assert judge().startswith("healthy")
+    assert judge(mode="ready") == "not ready: draining"
+    puppet("liveness.set_ready(False)")
+    assert judge(mode="ready") == "not ready"
+    puppet("liveness.set_ready()")
+    assert judge(mode="ready").startswith("healthy")
+    puppet("liveness.reset()")
+    assert judge() == f"not loaded (no pid in {rundir}/u)"
+
+
+def test_a_verdict_says_what_it_is_about(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)
+    good, bad = probe.live("u", rundir), probe.ready("v", rundir)
+    assert good
+    assert not bad
+    assert str(good) == f"liveness: u: healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+    assert repr(bad) == f"Verdict('v', healthy=False, reason='not loaded (no pid in {rundir}/v)')"
+    assert good == probe.live("u", rundir)
+    assert good != bad
+    with pytest.raises(TypeError):
+        hash(good)
+
+
+def test_a_killed_process_is_gone(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet.kill()
+    assert judge() == f"process {puppet.pid} is gone"
+
+
+def test_a_process_nobody_buries_is_a_zombie(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet.signal(signal.SIGKILL)
+    until(lambda: state_of(puppet.pid) == "Z")
+    assert judge() == f"process {puppet.pid} is a zombie"
+
+
+def test_a_program_whose_main_thread_has_ended_lives_while_another_thread_does(
+    puppet: Puppet, judge: Judge, rundir: Path
+) -> None:
+    loaded(puppet)
+    puppet(f"go_on = lambda: os.path.exists({str(rundir / 'end')!r})")
+    puppet("def work():\n  while not go_on(): time.sleep(0.01)\n  os._exit(0)")
+    puppet("threading.Thread(target=work).start()")
+    puppet.tell("import ctypes; ctypes.CDLL(None).pthread_exit(None)")
+    until(lambda: state_of(puppet.pid) == "Z")
+    assert judge().startswith("healthy")
+    (rundir / "end").touch()
+    until(lambda: len(list(Path(f"/proc/{puppet.pid}/task").iterdir())) <= 1)
+    until(lambda: judge() == f"process {puppet.pid} is a zombie")
+
+
+def test_a_stopped_process_without_heartbeats_is_alive(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet.signal(signal.SIGSTOP)
+    until(lambda: state_of(puppet.pid) == "T")
+    assert judge().startswith("healthy")
+
+
+def test_a_stopped_process_is_found_by_its_heartbeat_and_heals_when_it_goes_on(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("liveness.beat(1)")
+    puppet("liveness.set()")
+    assert judge().startswith("healthy: ")
+    puppet.signal(signal.SIGSTOP)
+    until(lambda: judge() == "no heartbeat 'main' for 2 s (limit 1 s)")
+    puppet.signal(signal.SIGCONT)
+    puppet("liveness.beat(9)")
+    assert judge().startswith("healthy")
+
+
+NAMES = [b"a b", b") S 1 (", b"a) Z 0 0", b"\nz)\n(", b"tab\tnew\n) R 2 3", b"()", b"\xff\xfe\x80", b") ) ) ) ) )"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_name_may_hold_anything(puppet: Puppet, judge: Judge, name: bytes) -> None:
+    loaded(puppet)
+    puppet(f"open('/proc/self/comm', 'wb').write({name!r})")
+    assert Path(f"/proc/{puppet.pid}/stat").read_bytes().partition(b" (")[2].startswith(name)
+    if not name.isascii():
+        # yash takes text only; see the manual.
+        judge.exact_only = True
+    assert judge().startswith("healthy")
+
+
+def test_a_pid_that_belongs_to_another_process_is_not_ours(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    (rundir / "u" / "start").write_text(str(int(start_of(puppet.pid)) - 1))
+    assert judge() == f"pid {puppet.pid} belongs to another process"
+    (rundir / "u" / "start").write_text("0" + start_of(puppet.pid))
+    assert judge() == f"pid {puppet.pid} belongs to another process"
+
+
+PID_AGAIN = """
+import os, sys, time, pathlib, subprocess
+import liveness
+from judge import Judge
+judge = Judge(pathlib.Path(os.environ["LIVENESS_RUNDIR"]))
+assert os.getpid() == 1
+def fork_as(pid, what):
+    while True:
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        child = os.fork()
+        if not child:
+            what()
+            os._exit(0)
+        if child == pid:
+            return
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+def first():
+    liveness.load([])
+    liveness.set()
+    os.write(ready, b"x")
+    time.sleep(1000)
+def second():
+    os.write(ready, b"x")
+    time.sleep(1000)
+hear, ready = os.pipe()
+fork_as(500, first)
+os.read(hear, 1)
+print(judge())
+os.kill(500, 9)
+os.waitpid(500, 0)
+print(judge())
+# A clock tick is 10 ms: within one, two processes of one number could not be told apart.
+time.sleep(0.05)
+fork_as(500, second)
+os.read(hear, 1)
+print(judge())
+os.kill(500, 9)
+os.waitpid(500, 0)
+"""
+
+
+def in_pid_namespace(program: str, rundir: Path) -> list[str]:
+    """What a program prints that runs as process 1 of a pid namespace of its own."""
+    environment = {
+        **os.environ,
+        "LIVENESS_RUNDIR": str(rundir),
+        "LIVENESS_UNIT_NAME": "u",
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    }
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@needs_root
+def test_the_number_of_a_dead_process_does_not_vouch_for_the_next_one_to_get_it(rundir: Path) -> None:
+    assert in_pid_namespace(PID_AGAIN, rundir) == [
+        "healthy: process 500, error 0, 0 fresh heartbeats",
+        "process 500 is gone",
+        "pid 500 belongs to another process",
+    ]
+
+
+@needs_root
+def test_process_1_of_a_container_is_probed_like_any_other(rundir: Path) -> None:
+    program = """
+import os, pathlib, liveness
+from judge import Judge
+judge = Judge(pathlib.Path(os.environ["LIVENESS_RUNDIR"]))
+liveness.load([])
+print(judge())
+liveness.beat(9)
+liveness.set()
+print(judge())
+"""
+    assert in_pid_namespace(program, rundir) == [
+        f"not set (no error code in {rundir}/u)",
+        "healthy: process 1, error 0, 1 fresh heartbeats",
+    ]
+
+
+@needs_root
+def test_a_restart_on_a_volume_that_kept_the_old_state_starts_unhealthy_though_its_pid_is_the_same(
+    rundir: Path,
+) -> None:
+    live = "import liveness; liveness.load([]); liveness.beat(900); liveness.set_ready(False); liveness.set()"
+    in_pid_namespace(live, rundir)
+    assert (rundir / "u" / "pid").read_text() == "1"
+    program = """
+import os, pathlib, liveness
+from judge import Judge
+judge = Judge(pathlib.Path(os.environ["LIVENESS_RUNDIR"]))
+print(judge())
+liveness.load([])
+print(judge())
+liveness.set()
+print(judge(mode="ready"))
+"""
+    assert in_pid_namespace(program, rundir) == [
+        "pid 1 belongs to another process",
+        f"not set (no error code in {rundir}/u)",
+        "healthy: process 1, error 0, 0 fresh heartbeats",
+    ]
+
+
+@needs_root
+def test_a_proc_that_hides_other_processes_proves_no_death(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)
+    script = rundir / "health.sh"
+    shutil.copy(judge_module.HEALTH_SH, script)
+    ask = f"{script} -d {rundir} -u u"
+    for options, said in (
+        ("hidepid=1", b"liveness: u: cannot read /proc\n"),
+        ("hidepid=2", b"liveness: u: cannot read /proc\n"),
+    ):
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+             f"mount -t proc -o {options} proc /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups {ask}"],
+            capture_output=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, said)
+
+
+@needs_root
+def test_without_proc_there_is_no_verdict_but_unhealthy(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)
+    ask = f"{judge_module.HEALTH_SH} -d {rundir}"
+    program = f"from liveness import probe; print(probe.live('u', {str(rundir)!r})); print(probe.live(None, '/x'))"
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+         f"mount -t tmpfs none /proc; {ask} -u u; {ask}; exec '{sys.executable}' -c \"{program}\""],
+        capture_output=True, timeout=30, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stderr == b"liveness: u: cannot read /proc\nliveness: ?: cannot read /proc\n"
+    assert done.stdout == done.stderr
+
+
+# Prefork workers
+
+
+def prefork(puppet: Puppet, count: int, ttl: int = 1) -> list[int]:
+    """A loaded parent with that many children who have beaten once; they go on while the file `go` is there."""
+    puppet("import pathlib")
+    puppet("liveness.load([])")
+    puppet(
+        "def worker():\n"
+        f"  liveness.beat({ttl})\n"
+        "  os.write(told, b'x')\n"
+        f"  while True:\n    liveness.beat({ttl})\n    time.sleep(0.05)"
+    )
+    puppet("def fork():\n  pid = os.fork()\n  if not pid: worker()\n  os.read(hear, 1)\n  return pid")
+    puppet("hear, told = os.pipe()")
+    pids = [puppet("fork()") for _ in range(count)]
+    puppet("liveness.set()")
+    return pids
+
+
+def test_a_hung_worker_among_healthy_ones_is_found(puppet: Puppet, judge: Judge) -> None:
+    first, second = prefork(puppet, 2)
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 2 fresh heartbeats"
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: judge().startswith(f"no heartbeat 'worker.{first}' for "))
+    os.kill(first, signal.SIGCONT)
+    until(lambda: judge().startswith("healthy"))
+    puppet(f"os.kill({first}, 9); os.kill({second}, 9)")
+
+
+def test_a_worker_that_died_and_was_buried_is_passed_over_while_another_beats(puppet: Puppet, judge: Judge) -> None:
+    first, second = prefork(puppet, 2)
+    puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
+    stale = time.monotonic() + 3
+    while time.monotonic() < stale:
+        assert judge().startswith("healthy")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
+    until(lambda: judge() == "no heartbeat of any 'worker'")
+
+
+def test_a_role_of_zombies_is_dead(puppet: Puppet, judge: Judge) -> None:
+    pids = prefork(puppet, 2)
+    puppet(f"for pid in {pids}: os.kill(pid, 9)")
+    until(lambda: judge() == "no heartbeat of any 'worker'")
+    assert {state_of(pid) for pid in pids} == {"Z"}
+
+
+def test_a_successor_under_a_new_name_keeps_its_role_alive_and_sweeps_up(
+    puppet: Puppet, judge: Judge, rundir: Path
+) -> None:
+    (first,) = prefork(puppet, 1)
+    puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
+    until(lambda: judge() == "no heartbeat of any 'worker'")
+    second = puppet("fork()")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    until(lambda: [path.name for path in (rundir / "u" / "beat").iterdir()] == [f"worker.{second}"])
+    puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
+
+
+def test_a_successor_that_hangs_before_its_first_beat_is_missed(puppet: Puppet, judge: Judge) -> None:
+    (first,) = prefork(puppet, 1)
+    puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
+    puppet("def hang():\n  pid = os.fork()\n  if not pid: time.sleep(1000)\n  return pid")
+    second = puppet("hang()")
+    until(lambda: judge() == "no heartbeat of any 'worker'")
+    puppet(f"os.kill({second}, 9)")
+
+
+# Heartbeats
+
+
+def beat(rundir: Path, name: str, at: float, ttl: int, pid: int, start: str | None = None) -> None:
+    (rundir / "u" / "beat").mkdir(exist_ok=True)
+    (rundir / "u" / "beat" / name).write_text(f"{int(at)} {ttl} {pid} {start or start_of(pid)}\n")
+
+
+def test_a_beat_from_before_a_reboot_is_stale(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    beat(rundir, "main", uptime() + 1000, 30, puppet.pid)
+    assert judge() == "heartbeat 'main' is from the future"
+    (rundir / "u" / "beat" / "main").unlink()
+    beat(rundir, "worker.1", uptime() + 1000, 30, puppet.pid)
+    assert judge() == "heartbeat 'worker.1' is from the future"
+    beat(rundir, "worker.1", uptime() + 1000, 30, puppet.pid, "1")
+    assert judge() == "no heartbeat of any 'worker'"
+
+
+def test_a_plain_name_is_a_promise_whatever_became_of_its_process(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    beat(rundir, "worker", uptime() - 100, 30, puppet.pid, "1")
+    beat(rundir, "worker.2", uptime(), 30, puppet.pid)
+    assert judge() == "no heartbeat 'worker' for 100 s (limit 30 s)"
+
+
+def test_a_plain_name_is_not_of_the_role_that_it_names(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    beat(rundir, "worker", uptime(), 30, puppet.pid)
+    beat(rundir, "worker.2", uptime() - 100, 30, puppet.pid, "1")
+    assert judge() == "no heartbeat of any 'worker'"
+
+
+def test_the_last_dot_divides_role_and_instance(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    beat(rundir, "queue.a.1", uptime(), 30, puppet.pid)
+    beat(rundir, "queue.b.1", uptime() - 100, 30, puppet.pid, "1")
+    assert judge() == "no heartbeat of any 'queue.b'"
+    beat(rundir, "queue.b.", uptime(), 30, puppet.pid)
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 2 fresh heartbeats"
+
+
+def test_no_verdict_is_false_while_heartbeats_come_and_go(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet("stop = threading.Event()")
+    puppet(
+        "def come_and_go(i):\n"
+        "  while not stop.is_set():\n"
+        "    liveness.beat(9, f'loop{i}')\n"
+        "    liveness.beat(9, f'role.{i}')\n"
+        "    liveness.end_beat(f'loop{i}')\n"
+        "    liveness.end_beat(f'role.{i}')"
+    )
+    puppet("threads = [threading.Thread(target=come_and_go, args=(i,)) for i in range(3)]")
+    puppet("for thread in threads: thread.start()")
+    # One that is buried, and one of its role that stays: it must be seen at every look.
+    beat(judge.rundir, "role.old", uptime() - 100, 30, puppet.pid, "1")
+    beat(judge.rundir, "role.zzz", uptime(), 900, puppet.pid)
+    try:
+        for _ in range(100):
+            said = [judge.shell(shell) for shell in judge_module.EXACT] + [str(probe.live("u", judge.rundir))]
+            assert all("healthy: " in words for words in said), said
+    finally:
+        puppet("stop.set()")
+
+
+@needs_root
+def test_no_probe_takes_an_old_life_for_a_new_one_while_it_is_wiped(rundir: Path) -> None:
+    # The number 1 is used again by each life, and each probe may come at any moment of the wipe.
+    program = """
+import os, pathlib, subprocess, threading
+import liveness
+from judge import EXACT, Judge
+judge = Judge(pathlib.Path(os.environ["LIVENESS_RUNDIR"]))
+me = pathlib.Path("/proc/self/stat").read_text().rpartition(") ")[2].split()[19]
+unit = pathlib.Path(os.environ["LIVENESS_RUNDIR"]) / "u"
+said = set()
+done = threading.Event()
+def ask(shell):
+    while not done.is_set():
+        said.add(judge.shell(shell))
+askers = [threading.Thread(target=ask, args=(shell,)) for shell in EXACT[:2]]
+for asker in askers: asker.start()
+for life in range(300):
+    # An old life of our number that was healthy, and left all it had.
+    (unit / "beat").mkdir(parents=True, exist_ok=True)
+    for name, text in (("start", "1"), ("error", "0"), ("pid", "1")):
+        (unit / name).with_suffix(".new").write_text(text)
+        (unit / name).with_suffix(".new").rename(unit / name)
+    liveness.load([])
+    liveness.reset()
+done.set()
+for asker in askers: asker.join()
+print(*sorted(said), sep="\\n")
+"""
+    said = in_pid_namespace(program, rundir)
+    assert not [words for words in said if words.startswith("healthy")]
+    assert "pid 1 belongs to another process" in said
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("file", ["pid", "start", "error", "ready", "beat", "beat/main"])
+def test_what_cannot_be_read_is_unhealthy_and_never_waited_for(
+    puppet: Puppet, judge: Judge, rundir: Path, file: str
+) -> None:
+    loaded(puppet)
+    puppet("liveness.beat(99)")
+    puppet("liveness.set_ready()")
+    path = rundir / "u" / file
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+    def plain(kind: str) -> None:
+        {
+            "fifo": lambda: os.mkfifo(path),
+            "directory": path.mkdir,
+            "dangling": lambda: path.symlink_to("nowhere"),
+            "loop": lambda: path.symlink_to(path.name),
+            "zero": lambda: path.symlink_to("/dev/zero"),
+            "null": lambda: path.symlink_to("/dev/null"),
+            "socket": lambda: os.mknod(path, 0o140644),
+        }[kind]()
+
+    for kind in ("fifo", "directory", "dangling", "loop", "zero", "null", "socket"):
+        if (file, kind) == ("beat", "directory"):
+            continue
+        plain(kind)
+        assert judge(mode="ready") == f"cannot read {file}", kind
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+def probe_as_nobody(rundir: Path, mode: str = "live") -> list[str]:
+    """What all probes say to a user who is not root and owns nothing."""
+    script = rundir / "health.sh"
+    shutil.copy(judge_module.HEALTH_SH, script)
+    become = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    said = []
+    for shell in judge_module.EXACT:
+        done = subprocess.run(
+            [*become, *shell, str(script), "-v", "-d", str(rundir), "-u", "u", mode], capture_output=True, timeout=30,
+            check=False,
+        )  # fmt: skip
+        said.append((done.stdout + done.stderr).decode())
+    program = (
+        "import os, sys; from liveness import probe; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+        f"print(probe.{mode}('u', {str(rundir)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=30, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )  # fmt: skip
+    said.append((done.stdout + done.stderr).decode())
+    return said
+
+
+@needs_root
+@pytest.mark.parametrize("file", ["pid", "start", "error", "ready", "beat", "beat/main"])
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_what_may_not_be_read_is_unhealthy(puppet: Puppet, rundir: Path, file: str, mode: int) -> None:
+    loaded(puppet)
+    puppet("liveness.beat(99)")
+    puppet("liveness.set_ready()")
+    assert {words.partition("healthy")[1] for words in probe_as_nobody(rundir, "ready")} == {"healthy"}
+    path = rundir / "u" / file
+    if mode and not path.is_dir():
+        return
+    path.chmod(mode)
+    assert set(probe_as_nobody(rundir, "ready")) == {f"liveness: u: cannot read {file}\n"}
+
+
+@needs_root
+@pytest.mark.parametrize("folder", ["", "u"])
+def test_a_folder_that_may_not_be_searched_is_not_taken_for_an_empty_one(
+    puppets: Puppets, rundir: Path, folder: str
+) -> None:
+    outer = rundir / "outer"
+    outer.mkdir()
+    loaded(puppets(rundir=outer))
+    (outer / folder).chmod(0o644)
+    shutil.copy(judge_module.HEALTH_SH, rundir / "health.sh")
+    assert set(probe_in(outer)) == {"liveness: u: cannot read pid\n"}
+    (outer / folder).chmod(0o755)
+
+
+def probe_in(rundir: Path) -> list[str]:
+    script = rundir.parent / "health.sh"
+    become = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    return [
+        subprocess.run(
+            [*become, *shell, str(script), "-d", str(rundir), "-u", "u"], capture_output=True, timeout=30, check=False
+        ).stderr.decode()
+        for shell in judge_module.EXACT
+    ]
+
+
+def test_a_unit_that_is_a_file_cannot_be_read(judge: Judge, rundir: Path) -> None:
+    (rundir / "u").write_text("")
+    assert judge() == "cannot read pid"
+
+
+@pytest.mark.parametrize("name", ["a b", "*", "a\nb", "é", "-x", "a" * 101, "a'b", "$(x)"])
+def test_a_heartbeat_whose_name_no_writer_gives_is_refused(
+    puppet: Puppet, judge: Judge, rundir: Path, name: str
+) -> None:
+    loaded(puppet)
+    beat(rundir, name, uptime(), 30, puppet.pid)
+    assert judge() == f"bad heartbeat name in {rundir}/u/beat"
+
+
+def test_temporary_files_are_no_heartbeats(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    beat(rundir, ".main.0123456789ab", uptime() - 100, 1, puppet.pid)
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+
+
+def test_a_thousand_heartbeats_are_read(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    for number in range(1000):
+        beat(rundir, f"worker.{number}", uptime(), 900, puppet.pid)
+    assert judge() == f"healthy: process {puppet.pid}, error 0, 1000 fresh heartbeats"
+
+
+def test_names_that_cannot_be_are_an_error(rundir: Path) -> None:
+    for name in ("", "a/b", "..", ".a", "-a", "a b", "a\n", "é", "a" * 201):
+        with pytest.raises(liveness.BadArgument, match="not a unit name"):
+            probe.live(name, rundir)
+    with pytest.raises(liveness.BadArgument, match="not an absolute path"):
+        probe.live("u", "run")
+    with pytest.raises(liveness.BadArgument, match="control characters"):
+        probe.live("u", "/run\n")
+
+
+def test_names_come_from_the_argument_then_the_environment_then_the_host(
+    puppet: Puppet, rundir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(puppet)
+    assert probe.live("u", rundir)
+    host = Path("/proc/sys/kernel/hostname").read_text().strip()
+    assert probe.live(rundir=rundir).unitname == host
+    monkeypatch.setenv("LIVENESS_UNIT_NAME", "")
+    monkeypatch.setenv("LIVENESS_RUNDIR", "")
+    assert probe.live("u-of-nobody").reason == "not loaded (no pid in /run/u-of-nobody)"
+    assert probe.live(rundir=rundir).unitname == host
+    monkeypatch.setenv("LIVENESS_UNIT_NAME", "u")
+    monkeypatch.setenv("LIVENESS_RUNDIR", str(rundir))
+    assert probe.live()
+    assert probe.live("v").reason == f"not loaded (no pid in {rundir}/v)"
+
+
+def test_a_verdict_can_be_asked_for_in_many_threads_at_once(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)
+    verdicts: list[bool] = []
+
+    def ask() -> None:
+        for _ in range(50):
+            puppet_is_healthy = probe.live("u", rundir).healthy
+            verdicts.append(puppet_is_healthy)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verdicts == [True] * 400
