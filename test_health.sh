@@ -7,7 +7,8 @@
 #          that is asked for and is not found counts as a failure
 #   -h     this help
 #
-# Two shells are tested at a time. bats is $BATS, else .venv/bin/bats beside this script, else the one on PATH.
+# Two shells are tested at a time. bats is $BATS, else .venv/bin/bats beside this
+# script, else the one on PATH.
 #
 # Exit status: 0 all passed, 1 something failed or nothing ran, 2 misuse or no bats.
 # The last line is `N passed, N failed, N skipped`, over all shells.
@@ -48,13 +49,14 @@ version() {
   esac 2>/dev/null
 }
 
-# start SHELL: bats in the background, its results in $folder, its pid in $running.
+# start SHELL: bats in the background, its results in $started, its pid in $running.
 # timeout ends a run that hangs, and hands a signal on to all that bats started.
 start() {
-  folder=$tmp/$1
-  mkdir -p "$folder"
-  LIVENESS_SHELL=$1 TMPDIR=$folder timeout 600 "$bats" --formatter tap "$here"/tests/health/*.bats \
-    >"$folder/tap" 2>"$folder/stderr" </dev/null &
+  started=$(mktemp -d "$tmp/XXXXXX")
+  # The tests that change their user find their files below.
+  chmod 755 "$tmp" "$started"
+  LIVENESS_SHELL=$1 TMPDIR=$started timeout 600 "$bats" --formatter tap "$here"/tests/health/*.bats \
+    >"$started/tap" 2>"$started/stderr" </dev/null &
   running=$!
 }
 
@@ -63,10 +65,10 @@ count() {
   grep -c -- "$1" "$folder/tap"
 }
 
-# finish SHELL PID: what came of it when it has ended, added to the totals.
+# finish SHELL FOLDER PID: what came of it when it has ended, added to the totals.
 finish() {
-  folder=$tmp/$1
-  wait "$2"
+  folder=$2
+  wait "$3"
   status=$?
 
   skips=$(count '^ok .* # skip')
@@ -91,9 +93,13 @@ finish() {
 
 # show SHELL: why tests were skipped, and every failure whole.
 show() {
-  sed -n -e 's/^ok [0-9]* \(.*\) # skip *\(.*\)/  skipped: \1 (\2)/p' \
-    -e "s/^not ok [0-9]*/  FAILED under $1:/p" \
-    -e 's/^#/   /p' "$folder/tap"
+  while IFS='' read -r line; do
+    case $line in
+      'ok '*' # skip'*) printf '  skipped: %s\n' "${line#ok * }" ;;
+      'not ok '*) printf '  FAILED under %s: %s\n' "$1" "${line#not ok * }" ;;
+      '#'*) printf '   %s\n' "${line#\#}" ;;
+    esac
+  done <"$folder/tap"
   [ -n "$broken" ] || return 0
   echo "  FAILED under $1: $broken"
   sed 's/^/    /' "$folder/stderr"
@@ -122,12 +128,10 @@ main() {
   here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 2
   find_bats
 
-  running='' earlier='' earlier_pid=''
+  running='' earlier='' earlier_folder='' earlier_pid=''
   tmp=$(mktemp -d) || exit 2
   trap clean_up EXIT
   trap 'exit 1' HUP INT TERM
-  # The tests that change their user find their files below.
-  chmod 755 "$tmp"
 
   passed=0 failed=0 skipped=0 asked=$#
   [ $# -gt 0 ] || set -- dash bash 'bash --posix' 'busybox ash' ksh93 mksh yash 'zsh --emulate sh'
@@ -144,10 +148,10 @@ main() {
     fi
     # The next one runs while the earlier one is waited for.
     start "$shell"
-    [ -z "$earlier" ] || finish "$earlier" "$earlier_pid"
-    earlier=$shell earlier_pid=$running running=''
+    [ -z "$earlier" ] || finish "$earlier" "$earlier_folder" "$earlier_pid"
+    earlier=$shell earlier_folder=$started earlier_pid=$running running=''
   done
-  [ -z "$earlier" ] || finish "$earlier" "$earlier_pid"
+  [ -z "$earlier" ] || finish "$earlier" "$earlier_folder" "$earlier_pid"
   earlier_pid=''
 
   echo "$passed passed, $failed failed, $skipped skipped"

@@ -78,7 +78,7 @@ def _judge(
         return Verdict("?", False, "cannot read /proc")
     try:
         return Verdict(name, True, verdict(state.Directory(f"{folder}/{name}")))
-    except (_Unhealthy, state.Unreadable, LivenessError) as error:
+    except (_Unhealthy, state.Unreadable, OSError) as error:
         return Verdict(name, False, str(error))
 
 

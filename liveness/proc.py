@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from .errors import LivenessError
-
 
 class Process:
     """A process as its ``/proc/<pid>/stat`` showed it."""
@@ -48,7 +46,7 @@ def find(pid: int | str) -> Process | None:
     """
     The process of that number, zombies included, or None if there is none.
 
-    Raises LivenessError if /proc cannot tell: it is not mounted, or hides the processes of other users (hidepid).
+    Raises OSError if /proc cannot tell: it is not mounted, or hides the processes of other users (hidepid).
     """
     try:
         return parse(_read(f"/proc/{pid}/stat"))
@@ -58,21 +56,21 @@ def find(pid: int | str) -> Process | None:
             return None
     except (OSError, ValueError):
         pass
-    raise LivenessError("cannot read /proc")
+    raise OSError("cannot read /proc")
 
 
 def myself() -> Process:
     """
     The calling process.
 
-    Raises LivenessError where /proc is not that of our own pid namespace: a pid written there would be someone else's.
+    Raises OSError where /proc is not that of our own pid namespace: a pid written from there would be someone else's.
     """
     try:
         me = parse(_read("/proc/self/stat"))
     except (OSError, ValueError) as error:
-        raise LivenessError(f"/proc/self/stat: cannot read: {error} (mount /proc)") from error
+        raise OSError(f"/proc/self/stat: cannot read: {error} (mount /proc)") from error
     if me.pid != os.getpid():
-        raise LivenessError(
+        raise OSError(
             f"/proc/self/stat: says pid {me.pid}, but this process is {os.getpid()}: /proc belongs to another pid "
             f"namespace (mount /proc anew in this one)"
         )

@@ -120,9 +120,12 @@ class Unit:
             _say_not_linux()
             checks_module.run(names, args, kwargs)
             return
-        me = proc.myself()
-        self._directory.make()
-        self._mind_the_holder(me)
+        try:
+            me = proc.myself()
+            self._directory.make()
+            self._mind_the_holder(me)
+        except OSError as error:
+            raise LivenessError(f"{self.path}: cannot load: {state.why(error)}") from error
         self._forget(None)
         self._said_taken_over = False
         self._loader = me
@@ -394,7 +397,7 @@ class Unit:
                 return
             if not known.name:
                 known.name = name or self._default_beat(_myself())
-        except (OSError, ValueError, LivenessError) as error:
+        except (OSError, ValueError) as error:
             trouble = error
         if known.name:
             # Before the write, and whatever comes of it: the loop is moving.

@@ -1,0 +1,97 @@
+"""Who imports whom, and what `import liveness` may load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stage import ROOT
+
+PACKAGE = ROOT / "liveness"
+
+# A module imports only from rows below its own; a framework only in the file or folder that bears its name.
+ROWS = {
+    "errors": 0, "proc": 0,
+    "state": 1, "checks": 1, "stacks": 1, "access_log": 1,
+    "unit": 2, "probe": 2,
+    "monitor": 3, "endpoint": 3, "linux": 3, "__init__": 3,
+    "flask": 4, "django": 4, "asgi": 4, "wsgi": 4, "server": 4, "celery": 4, "gunicorn": 4,
+    "cli": 5, "__main__": 5,
+}  # fmt: skip
+FRAMEWORKS = {"flask", "django", "celery", "gunicorn"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """The absolute names of what a file imports, wherever in it."""
+    package = ["liveness", *path.relative_to(PACKAGE).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = [*base, node.module] if node.module else base
+            # `from . import state`: the names are modules.
+            found |= {".".join([*stem, alias.name]) for alias in node.names} if not node.module else {".".join(stem)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_the_rows_below_its_own(path: Path) -> None:
+    module = module_of(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "liveness":
+            continue
+        other = parts[1] if len(parts) > 1 else "__init__"
+        assert other == module or ROWS[other] < ROWS[module], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_nothing_of_a_third_party_but_its_framework_and_psutil_where_it_is_for(path: Path) -> None:
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names or top == "liveness":
+            continue
+        allowed = {module_of(path)} & FRAMEWORKS | ({"psutil"} if ROWS[module_of(path)] >= 4 else set())
+        assert top in allowed, f"{path.name} imports {name}"
+
+
+# What an interpreter has loaded by itself, with no site to load more.
+BARE = [sys.executable, "-I", "-S", "-c"]
+# The modules that the verbs need, and what the interpreter loads with them.
+NEEDED = {
+    "__future__", "errno",
+    "liveness", "liveness.checks", "liveness.errors", "liveness.proc", "liveness.stacks", "liveness.state",
+    "liveness.unit",
+}  # fmt: skip
+
+
+def loaded_by(program: str) -> set[str]:
+    text = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {program}; print(*sys.modules)"
+    return set(subprocess.run([*BARE, text], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_import_liveness_loads_nothing_that_the_verbs_do_not_need() -> None:
+    assert loaded_by("import liveness") - loaded_by("pass") <= NEEDED
+
+
+def test_the_verbs_after_load_load_nothing_more(rundir: Path) -> None:
+    unit = f"unit = liveness.Unit('u', {str(rundir)!r})"
+    before = loaded_by(f"import liveness; {unit}; unit.load([])")
+    after = loaded_by(
+        f"import liveness; {unit}; unit.load([]); unit.set(7, 'x'); unit.set_ready(); unit.beat(9); unit.reset()"
+    )
+    assert after - before == set()
+
+
+def test_the_probe_loads_no_more_than_the_verbs_do() -> None:
+    assert loaded_by("import liveness.probe") - loaded_by("pass") <= NEEDED | {"liveness.probe"}
