@@ -13,7 +13,7 @@ if version is None:
 setup(
     name="liveness",
     version=version[1],
-    description="How a Python process tells Kubernetes that it is alive: a few tiny files and an exec probe in plain sh",
+    description="How a Python process tells Kubernetes that it is alive: a few small files, an exec probe in plain sh",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

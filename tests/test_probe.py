@@ -467,21 +467,19 @@ def test_what_cannot_be_read_is_unhealthy_and_never_waited_for(
     else:
         path.unlink()
 
-    def plain(kind: str) -> None:
-        {
-            "fifo": lambda: os.mkfifo(path),
-            "directory": path.mkdir,
-            "dangling": lambda: path.symlink_to("nowhere"),
-            "loop": lambda: path.symlink_to(path.name),
-            "zero": lambda: path.symlink_to("/dev/zero"),
-            "null": lambda: path.symlink_to("/dev/null"),
-            "socket": lambda: os.mknod(path, 0o140644),
-        }[kind]()
-
-    for kind in ("fifo", "directory", "dangling", "loop", "zero", "null", "socket"):
+    makers: dict[str, Callable[[], None]] = {
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "dangling": lambda: path.symlink_to("nowhere"),
+        "loop": lambda: path.symlink_to(path.name),
+        "zero": lambda: path.symlink_to("/dev/zero"),
+        "null": lambda: path.symlink_to("/dev/null"),
+        "socket": lambda: os.mknod(path, 0o140644),
+    }
+    for kind, make in makers.items():
         if (file, kind) == ("beat", "directory"):
             continue
-        plain(kind)
+        make()
         assert judge(mode="ready") == f"cannot read {file}", kind
         if path.is_dir() and not path.is_symlink():
             path.rmdir()

@@ -574,7 +574,8 @@ def test_a_unit_directory_that_is_a_link_or_a_file_is_refused(rundir: Path) -> N
     unit = Unit("u", rundir)
     (rundir / "elsewhere").mkdir()
     (rundir / "u").symlink_to("elsewhere")
-    for verb in (lambda: unit.load([]), unit.set):
+    verbs: list[Callable[[], None]] = [lambda: unit.load([]), unit.set]
+    for verb in verbs:
         with pytest.raises(LivenessError, match="/u: is a symbolic link"):
             verb()
     (rundir / "u").unlink()

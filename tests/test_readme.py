@@ -1,0 +1,154 @@
+"""What the README shows works as it is shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from judge import HEALTH_SH, Judge
+from stage import ROOT, Puppet, until
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+@pytest.fixture
+def worker(rundir: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The Python example as a process, with a queue whose jobs come by its standard input."""
+    (rundir / "app_checks.py").write_text("def health(*args, **kwargs): return True\n")
+    (code,) = blocks("python")
+    (rundir / "app.py").write_text(
+        "import sys\n"
+        "def queue():\n  for line in sys.stdin: yield line.strip()\n"
+        "def work_on(job):\n  exec(job, globals())\n  print('done', flush=True)\n" + code
+    )
+    process = subprocess.Popen(
+        [sys.executable, str(rundir / "app.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u", "PYTHONPATH": str(ROOT)},
+    )
+    yield process
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        stream.close()
+
+
+def job(worker: subprocess.Popen[bytes], code: str) -> None:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(code.encode() + b"\n")
+    assert worker.stdout.readline() == b"done\n"
+
+
+def test_the_five_lines_of_python_are_a_worker_that_is_probed(
+    worker: subprocess.Popen[bytes], judge: Judge, rundir: Path
+) -> None:
+    until(lambda: judge.python().startswith("healthy"))
+    job(worker, "pass")
+    assert judge() == f"healthy: process {worker.pid}, error 0, 1 fresh heartbeats"
+    job(worker, 'liveness.set(7, "queue lost")')
+    assert judge() == "error 7: queue lost"
+    job(worker, "liveness.set()")
+    job(worker, 'liveness.set_ready(False, "draining")')
+    assert judge(mode="ready") == "not ready: draining"
+    assert judge().startswith("healthy")
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(20) == 0
+    assert judge() == f"not loaded (no pid in {rundir}/u)"
+
+
+def probes() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
+    return found
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_the_probes_in_the_yaml_pass_on_a_healthy_unit_and_fail_on_another(
+    puppet: Puppet, rundir: Path, probe: str
+) -> None:
+    command = probes()[probe]["exec"]["command"]
+    environment = {"PATH": f"{HEALTH_SH.parent}:{os.environ['PATH']}", "LIVENESS_RUNDIR": str(rundir)}
+
+    def status(unit: str) -> int:
+        return subprocess.run(command, env={**environment, "LIVENESS_UNIT_NAME": unit}, check=False).returncode
+
+    puppet("liveness.load([])")
+    puppet("liveness.set()")
+    assert (status("u"), status("v")) == (0, 1)
+    puppet("liveness.set_ready(False, 'draining')")
+    assert status("u") == (1 if probe == "readinessProbe" else 0)
+    puppet("liveness.set(1)")
+    assert status("u") == 1
+
+
+def test_the_probes_in_the_yaml_are_such_as_the_api_takes() -> None:
+    for name, probe in probes().items():
+        assert {*probe} <= {"exec", "periodSeconds", "failureThreshold"}, name
+        assert all(isinstance(probe[key], int) for key in ("periodSeconds", "failureThreshold") if key in probe)
+    startup = probes()["startupProbe"]
+    assert f"up to {startup['periodSeconds'] * startup['failureThreshold']} s" in README
+
+
+def test_the_state_volume_is_mounted_where_the_environment_says() -> None:
+    container = yaml.safe_load(blocks("yaml")[1])
+    assert container["env"] == [{"name": "LIVENESS_RUNDIR", "value": container["volumeMounts"][0]["mountPath"]}]
+    pod = yaml.safe_load(README.split("# and in the pod: ")[1].split("\n")[0])
+    assert pod["volumes"][0]["name"] == container["volumeMounts"][0]["name"]
+
+
+def test_each_reason_in_the_readme_is_one_that_the_probe_gives_and_none_is_missing() -> None:
+    table = README.split("## What the probe says")[1].split("## ")[0]
+    # Both with the changing parts cut out: what stands between them.
+    shown = set()
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        shown |= set(re.findall(r"`([^`]*)`", row))
+    formats = re.findall(r"""fail (?:'([^'\n]*)'|"([^"\n]*)")""", HEALTH_SH.read_text())
+    said = {re.sub(r"%(\.200)?s", "*", single or double) for single, double in formats} | {"error *", "not ready"}
+    patterns = {
+        "not loaded (no pid in *)", "process * is gone", "process * is a zombie", "pid * belongs to another process",
+        "not set (no error code in *)", "error *", "no heartbeat '*' for * s (limit * s)", "no heartbeat of any '*'",
+        "heartbeat '*' is from the future", "not ready", "pid is not a number", "start is not a number",
+        "error code is not a number", "ready code is not a number", "heartbeat '*' is malformed",
+        "bad heartbeat name in */beat", "cannot read *", "cannot read /proc",
+    }  # fmt: skip
+    assert said - {"*", "*: *", "cannot read beat"} == patterns
+    for pattern in patterns:
+        start, end = pattern.split("*")[0], pattern.rpartition("*")[2]
+        whole = [text for text in shown if text.startswith(start) and end in text]
+        short = [text for text in shown if text.startswith("…") or text.endswith("…")]
+        assert whole or any(text.strip("… ") in pattern for text in short), f"the README lacks {pattern!r}"
+
+
+def test_the_options_in_the_readme_are_those_of_the_help() -> None:
+    help_text = subprocess.run([HEALTH_SH, "-h"], capture_output=True, text=True, check=True).stdout
+    usage = re.search(r"Usage: (health\.sh .*)", help_text)
+    assert usage is not None
+    assert f"`{usage[1]}`" in README
+
+
+def test_the_commands_in_the_readme_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (commands,) = blocks("sh")
+    for command in commands.splitlines():
+        assert re.search(rf"^{command.removeprefix('make ')}:", makefile, re.MULTILINE), command
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
