@@ -426,11 +426,14 @@ def test_a_process_that_hangs_prints_every_threads_stack_before_its_ttl_and_2_se
         assert first.startswith(b"Timeout")
         # Half a second more than promised: this machine may be busy.
         assert 1.9 < took < 3.5
+        printed = b""
+        while not (b"in work_that_hangs" in printed and b"in another_thread" in printed):
+            line = process.stderr.readline()
+            assert line, printed
+            printed += line
     finally:
         process.kill()
-        rest = process.communicate()[1]
-    assert b"in work_that_hangs" in rest
-    assert b"in another_thread" in rest
+        process.communicate()
 
 
 def test_a_healthy_process_prints_no_stacks_and_neither_does_one_that_ended_its_beat(rundir: Path) -> None:
@@ -569,7 +572,7 @@ def test_a_parent_still_prints_its_stacks_after_a_fork(rundir: Path) -> None:
         rundir,
         4,
     )
-    assert done.stderr.startswith("Timeout")
+    assert "Timeout" in done.stderr
 
 
 def test_a_child_prints_stacks_of_its_own(rundir: Path) -> None:
@@ -582,5 +585,5 @@ def test_a_child_prints_stacks_of_its_own(rundir: Path) -> None:
         rundir,
         30,
     )
-    assert done.stderr.startswith("Timeout")
+    assert "Timeout" in done.stderr
     assert "in child_that_hangs" in done.stderr
