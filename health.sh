@@ -24,8 +24,6 @@
 set -fu
 # Bytes, not letters: a range like A-Z and a length mean the same everywhere.
 LC_ALL=C
-# bash takes this from the environment, where it could hide every heartbeat.
-unset GLOBIGNORE
 
 # Unhealthy: FORMAT ARGUMENTS..., in one line.
 fail() {
@@ -152,6 +150,8 @@ clock() {
 # heartbeat NAME: fails if it has no beat that is fresh. Keeps book of the roles
 # of which one is $fresh, and of those of which one was $buried.
 heartbeat() {
+  # A temporary file: bash lists these too under BASHOPTS=dotglob.
+  case $1 in .*) return 0 ;; esac
   is_name "$1" 100 || fail 'bad heartbeat name in %.200s/beat' "$dir"
   first_lines "$dir" "beat/$1" || return 0
   name=$1 role=''
@@ -185,6 +185,8 @@ heartbeats() {
   set +f
   set -- "$dir"/beat/*
   set -f
+  # No file: the pattern itself, or nothing at all under BASHOPTS=nullglob.
+  [ $# -gt 0 ] || return 0
   [ "$1" != "$dir/beat/*" ] || [ -e "$1" ] || [ -L "$1" ] || return 0
 
   # The clock first: a probe that is held up here must not count its own delay
@@ -270,7 +272,7 @@ main() {
   for unit in $units; do
     dir=$rundir/$unit
     if [ "$mode" = ready ]; then ready; else live; fi
-    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, %s fresh heartbeats\n' "$unit" "$pid" "$beats"
+    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, fresh heartbeats: %s\n' "$unit" "$pid" "$beats"
   done
   exit 0
 }

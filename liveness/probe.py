@@ -10,7 +10,13 @@ from __future__ import annotations
 import os
 
 from . import proc, state
-from .errors import LivenessError
+from .errors import BadArgument, LivenessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Path = str | os.PathLike[str]
 
 
 class Verdict:
@@ -42,7 +48,7 @@ class Verdict:
         return f"liveness: {self.unitname}: {'healthy: ' if self.healthy else ''}{self.reason}"
 
 
-def live(unitname: str | None = None, rundir: str | os.PathLike[str] | None = None) -> Verdict:
+def live(unitname: str | None = None, rundir: Path | None = None) -> Verdict:
     """
     The process of the unit exists, has declared itself healthy, and none of its heartbeats is stale.
 
@@ -52,7 +58,7 @@ def live(unitname: str | None = None, rundir: str | os.PathLike[str] | None = No
     return _judge(_live, unitname, rundir)
 
 
-def ready(unitname: str | None = None, rundir: str | os.PathLike[str] | None = None) -> Verdict:
+def ready(unitname: str | None = None, rundir: Path | None = None) -> Verdict:
     """It is live, and has not declared itself unready. Arguments and errors are those of live()."""
     return _judge(_ready, unitname, rundir)
 
@@ -61,18 +67,11 @@ class _Unhealthy(Exception):
     """The reason, as the line says it."""
 
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _judge(
-    verdict: Callable[[state.Directory], str], unitname: str | None, rundir: str | os.PathLike[str] | None
-) -> Verdict:
+def _judge(verdict: Callable[[state.Directory], str], unitname: str | None, rundir: Path | None) -> Verdict:
     folder = state.find_rundir(rundir)
     try:
         name = state.find_unitname(unitname)
-    except ValueError:
+    except BadArgument:
         raise
     except LivenessError:
         return Verdict("?", False, "cannot read /proc")
@@ -97,7 +96,7 @@ def _live(unit: state.Directory) -> str:
         raise _Unhealthy(f"not set (no error code in {_shown(unit.path)})")
     _declares_none(declared, "error code is not a number", "error {}")
     beats = _fresh_heartbeats(unit)
-    return f"process {process.pid}, error 0, {beats} fresh heartbeats"
+    return f"process {process.pid}, error 0, fresh heartbeats: {beats}"
 
 
 def _identity(unit: state.Directory) -> proc.Process:

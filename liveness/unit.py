@@ -253,6 +253,8 @@ class Unit:
             return
         with _Trouble(self.path, "cannot remove the state"):
             if self._holds():
+                if self._life is None and os.path.lexists(self.path):
+                    self._directory.check()
                 self._directory.wipe()
             elif self._directory.read("pid") is not None:
                 self._say_taken_over("reset")

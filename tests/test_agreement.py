@@ -73,7 +73,7 @@ def world() -> Iterator[World]:
 
 GOOD: Files = {"pid": ME.encode(), "start": MY_START.encode(), "error": b"0"}
 FRESH, STALE, LIVING, DEAD = "<now-0> 900", "<now-100> 30", f"{ME} {MY_START}", f"{ME} 1"
-HEALTHY = "healthy: process <me>, error 0, 0 fresh heartbeats"
+HEALTHY = "healthy: process <me>, error 0, fresh heartbeats: 0"
 
 # The state, the verdict; of a ready verdict if there is a third.
 TABLE: list[tuple[Files, str] | tuple[Files, str, str]] = [
@@ -134,12 +134,12 @@ TABLE: list[tuple[Files, str] | tuple[Files, str, str]] = [
     *[({**GOOD, "ready": text}, HEALTHY, "ready code is not a number") for text in (b"", b"no", b"0\r", b"1" * 21)],
     ({**GOOD, "error": b"3", "ready": b"1"}, "error 3", "error 3"),
     # heartbeats
-    ({**GOOD, "beat/main": f"{FRESH} {LIVING}\n".encode()}, HEALTHY.replace("0 fresh", "1 fresh")),
-    ({**GOOD, "beat/main": f"\t{FRESH}   {DEAD} \t\nrest".encode()}, HEALTHY.replace("0 fresh", "1 fresh")),
+    ({**GOOD, "beat/main": f"{FRESH} {LIVING}\n".encode()}, HEALTHY.replace("heartbeats: 0", "heartbeats: 1")),
+    ({**GOOD, "beat/main": f"\t{FRESH}   {DEAD} \t\nrest".encode()}, HEALTHY.replace("heartbeats: 0", "heartbeats: 1")),
     ({**GOOD, "beat/main": f"{STALE} {LIVING}\n".encode()}, "no heartbeat 'main' for 100 s (limit 30 s)"),
     ({**GOOD, "beat/main": f"{STALE} {DEAD}\n".encode()}, "no heartbeat 'main' for 100 s (limit 30 s)"),
     ({**GOOD, "beat/main": f"<now--50> 900 {LIVING}\n".encode()}, "heartbeat 'main' is from the future"),
-    ({**GOOD, "beat/main": f"0 999999999 {LIVING}\n".encode()}, HEALTHY.replace("0 fresh", "1 fresh")),
+    ({**GOOD, "beat/main": f"0 999999999 {LIVING}\n".encode()}, HEALTHY.replace("heartbeats: 0", "heartbeats: 1")),
     *[
         ({**GOOD, "beat/main": text}, "heartbeat 'main' is malformed")
         for text in (b"", b"\n", b"1", b"1 2", b"1 2 3", b"1 2 3 4 5", b"1 2 3 x", b"x 2 3 4", b"01 2 3 4", b"1 02 3 4",
@@ -150,15 +150,15 @@ TABLE: list[tuple[Files, str] | tuple[Files, str, str]] = [
     ],
     (
         {**GOOD, "beat/w.1": f"{STALE} {DEAD}".encode(), "beat/w.2": f"{FRESH} {LIVING}".encode()},
-        HEALTHY.replace("0 fresh", "1 fresh"),
+        HEALTHY.replace("heartbeats: 0", "heartbeats: 1"),
     ),
     (
         {**GOOD, "beat/w.1": f"{STALE} {GONE} 1".encode(), "beat/w.2": f"{FRESH} {GONE} 1".encode()},
-        HEALTHY.replace("0 fresh", "1 fresh"),
+        HEALTHY.replace("heartbeats: 0", "heartbeats: 1"),
     ),
     (
         {**GOOD, "beat/w.1": f"{STALE} {ZOMBIE} {ZOMBIE_START}".encode(), "beat/w.2": f"{FRESH} {LIVING}".encode()},
-        HEALTHY.replace("0 fresh", "1 fresh"),
+        HEALTHY.replace("heartbeats: 0", "heartbeats: 1"),
     ),
     ({**GOOD, "beat/w.1": f"{STALE} {ZOMBIE} {ZOMBIE_START}".encode()}, "no heartbeat of any 'w'"),
     (
@@ -174,7 +174,7 @@ TABLE: list[tuple[Files, str] | tuple[Files, str, str]] = [
         "no heartbeat of any 'a.c'",
     ),
     ({**GOOD, "beat/bad name": f"{FRESH} {LIVING}".encode()}, "bad heartbeat name in <dir>/beat"),
-    ({**GOOD, "beat/" + "x" * 100: f"{FRESH} {LIVING}".encode()}, HEALTHY.replace("0 fresh", "1 fresh")),
+    ({**GOOD, "beat/" + "x" * 100: f"{FRESH} {LIVING}".encode()}, HEALTHY.replace("heartbeats: 0", "heartbeats: 1")),
     ({**GOOD, "beat/" + "x" * 101: f"{FRESH} {LIVING}".encode()}, "bad heartbeat name in <dir>/beat"),
     ({**GOOD, "beat/.hidden": b"x"}, HEALTHY),
     # The order of looks: byte order of the names, and error before heartbeats.

@@ -85,7 +85,7 @@ def test_calls_at_0_and_2_and_10_seconds_keep_a_ttl_of_8_whatever_the_phase(pupp
     )
     until(lambda: 0.0 < uptime() % 1 < 0.2)
     puppet.tell("work()")
-    until(lambda: judge.python().endswith("1 fresh heartbeats"))
+    until(lambda: judge.python().endswith("fresh heartbeats: 1"))
     end = time.monotonic() + 9.6
     while time.monotonic() < end:
         assert judge.python().startswith("healthy")
@@ -150,7 +150,7 @@ def test_the_largest_ttl_is_read_by_every_probe(puppet: Puppet, judge: Judge) ->
     puppet("liveness.load([])")
     puppet("liveness.set()")
     puppet("liveness.beat(999999999)")
-    assert judge().endswith("1 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 1")
 
 
 def test_the_loader_beats_as_main_and_every_other_process_as_a_worker(puppets: Puppets, rundir: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_beat_made_while_the_checks_run_is_the_loaders(puppet: Puppet, rundir:
     (rundir / "early.py").write_text("import liveness\ndef health(): liveness.beat(9)\n")
     puppet("liveness.load(['early'])")
     puppet("liveness.set()")
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
     assert on_disk(rundir)[2] == str(puppet.pid)
 
 
@@ -235,11 +235,11 @@ def test_end_beat_takes_a_heartbeat_back(rundir: Path, judge: Judge) -> None:
     unit.beat(1)
     unit.beat(1, "loop")
     unit.end_beat()
-    assert judge().endswith("1 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 1")
     unit.end_beat("loop")
-    assert judge().endswith("0 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 0")
     unit.beat(1)
-    assert judge().endswith("1 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 1")
     unit.reset()
 
 
@@ -248,10 +248,10 @@ def test_heartbeat_beats_and_ends_it_unless_the_loop_failed(rundir: Path, judge:
     unit.load([])
     unit.set()
     with unit.heartbeat(9, "loop") as beat:
-        assert judge().endswith("1 fresh heartbeats")
+        assert judge().endswith("fresh heartbeats: 1")
         for _ in range(3):
             beat()
-    assert judge().endswith("0 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 0")
     with pytest.raises(KeyError), unit.heartbeat(1, "loop"):
         raise KeyError
     until(lambda: judge.python() == "no heartbeat 'loop' for 2 s (limit 1 s)")
@@ -264,9 +264,9 @@ def test_a_forked_child_that_leaves_the_block_of_a_heartbeat_ends_nothing(puppet
     puppet("block = liveness.heartbeat(9)")
     puppet("block.__enter__() and None")
     puppet("pid = os.fork()\nif not pid: block.__exit__(None, None, None); os._exit(0)\nos.waitpid(pid, 0)")
-    assert judge().endswith("1 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 1")
     puppet("block.__exit__(None, None, None)")
-    assert judge().endswith("0 fresh heartbeats")
+    assert judge().endswith("fresh heartbeats: 0")
 
 
 # Outages

@@ -38,7 +38,7 @@ def test_a_daemon_goes_through_its_life(puppet: Puppet, judge: Judge, rundir: Pa
     puppet("liveness.load([])")
     assert judge() == f"not set (no error code in {rundir}/u)"
     puppet("liveness.set()")
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 0"
     puppet("liveness.set(7, 'queue lost')")
     assert judge() == "error 7: queue lost"
     puppet("liveness.set(7)")
@@ -60,7 +60,7 @@ def test_a_verdict_says_what_it_is_about(puppet: Puppet, rundir: Path) -> None:
     good, bad = probe.live("u", rundir), probe.ready("v", rundir)
     assert good
     assert not bad
-    assert str(good) == f"liveness: u: healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+    assert str(good) == f"liveness: u: healthy: process {puppet.pid}, error 0, fresh heartbeats: 0"
     assert repr(bad) == f"Verdict('v', healthy=False, reason='not loaded (no pid in {rundir}/v)')"
     assert good == probe.live("u", rundir)
     assert good != bad
@@ -202,7 +202,7 @@ def in_pid_namespace(program: str, rundir: Path) -> list[str]:
 @needs_root
 def test_the_number_of_a_dead_process_does_not_vouch_for_the_next_one_to_get_it(rundir: Path) -> None:
     assert in_pid_namespace(PID_AGAIN, rundir) == [
-        "healthy: process 500, error 0, 0 fresh heartbeats",
+        "healthy: process 500, error 0, fresh heartbeats: 0",
         "process 500 is gone",
         "pid 500 belongs to another process",
     ]
@@ -222,7 +222,7 @@ print(judge())
 """
     assert in_pid_namespace(program, rundir) == [
         f"not set (no error code in {rundir}/u)",
-        "healthy: process 1, error 0, 1 fresh heartbeats",
+        "healthy: process 1, error 0, fresh heartbeats: 1",
     ]
 
 
@@ -246,7 +246,7 @@ print(judge(mode="ready"))
     assert in_pid_namespace(program, rundir) == [
         "pid 1 belongs to another process",
         f"not set (no error code in {rundir}/u)",
-        "healthy: process 1, error 0, 0 fresh heartbeats",
+        "healthy: process 1, error 0, fresh heartbeats: 0",
     ]
 
 
@@ -304,7 +304,7 @@ def prefork(puppet: Puppet, count: int, ttl: int = 1) -> list[int]:
 
 def test_a_hung_worker_among_healthy_ones_is_found(puppet: Puppet, judge: Judge) -> None:
     first, second = prefork(puppet, 2)
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 2 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 2"
     os.kill(first, signal.SIGSTOP)
     until(lambda: judge().startswith(f"no heartbeat 'worker.{first}' for "))
     os.kill(first, signal.SIGCONT)
@@ -318,7 +318,7 @@ def test_a_worker_that_died_and_was_buried_is_passed_over_while_another_beats(pu
     stale = time.monotonic() + 3
     while time.monotonic() < stale:
         assert judge().startswith("healthy")
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
     puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
     until(lambda: judge() == "no heartbeat of any 'worker'")
 
@@ -337,7 +337,7 @@ def test_a_successor_under_a_new_name_keeps_its_role_alive_and_sweeps_up(
     puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
     until(lambda: judge() == "no heartbeat of any 'worker'")
     second = puppet("fork()")
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
     until(lambda: [path.name for path in (rundir / "u" / "beat").iterdir()] == [f"worker.{second}"])
     puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
 
@@ -390,7 +390,7 @@ def test_the_last_dot_divides_role_and_instance(puppet: Puppet, judge: Judge, ru
     beat(rundir, "queue.b.1", uptime() - 100, 30, puppet.pid, "1")
     assert judge() == "no heartbeat of any 'queue.b'"
     beat(rundir, "queue.b.", uptime(), 30, puppet.pid)
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 2 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 2"
 
 
 def test_no_verdict_is_false_while_heartbeats_come_and_go(puppet: Puppet, judge: Judge) -> None:
@@ -572,14 +572,14 @@ def test_a_heartbeat_whose_name_no_writer_gives_is_refused(
 def test_temporary_files_are_no_heartbeats(puppet: Puppet, judge: Judge, rundir: Path) -> None:
     loaded(puppet)
     beat(rundir, ".main.0123456789ab", uptime() - 100, 1, puppet.pid)
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 0 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 0"
 
 
 def test_a_thousand_heartbeats_are_read(puppet: Puppet, judge: Judge, rundir: Path) -> None:
     loaded(puppet)
     for number in range(1000):
         beat(rundir, f"worker.{number}", uptime(), 900, puppet.pid)
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 1000 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1000"
 
 
 def test_names_that_cannot_be_are_an_error(rundir: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_five_lines_of_python_are_a_worker_that_is_probed(
 ) -> None:
     until(lambda: judge.python().startswith("healthy"))
     job(worker, "pass")
-    assert judge() == f"healthy: process {worker.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {worker.pid}, error 0, fresh heartbeats: 1"
     job(worker, 'liveness.set(7, "queue lost")')
     assert judge() == "error 7: queue lost"
     job(worker, "liveness.set()")

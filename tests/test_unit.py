@@ -53,7 +53,7 @@ def test_a_fork_after_the_import_loads_under_its_own_pid(puppet: Puppet, rundir:
     ) or puppet("daemon()")
     try:
         assert pid != puppet.pid
-        assert judge() == f"healthy: process {pid}, error 0, 0 fresh heartbeats"
+        assert judge() == f"healthy: process {pid}, error 0, fresh heartbeats: 0"
     finally:
         os.kill(pid, signal.SIGKILL)
 
@@ -176,7 +176,7 @@ def test_a_check_that_forks_into_the_background_is_loaded_under_the_pid_that_is_
         "  return int(os.read(hear, 100))"
     ) or puppet("run()")
     try:
-        assert judge() == f"healthy: process {pid}, error 0, 0 fresh heartbeats"
+        assert judge() == f"healthy: process {pid}, error 0, fresh heartbeats: 0"
     finally:
         os.kill(pid, signal.SIGKILL)
 
@@ -282,7 +282,7 @@ def test_reset_leaves_the_directory_and_nothing_in_it_and_may_be_repeated(rundir
 
 def test_running_is_a_whole_life(rundir: Path, judge: Judge) -> None:
     with Unit("u", rundir).running([], ttl=30) as unit:
-        assert judge(mode="ready") == f"healthy: process {os.getpid()}, error 0, 1 fresh heartbeats"
+        assert judge(mode="ready") == f"healthy: process {os.getpid()}, error 0, fresh heartbeats: 1"
         assert unit.path == f"{rundir}/u"
     assert judge() == f"not loaded (no pid in {rundir}/u)"
     with pytest.raises(KeyError), liveness.running([], ready=False, unitname="u", rundir=rundir):
@@ -316,7 +316,7 @@ def test_a_forked_child_that_leaves_running_touches_nothing(puppet: Puppet, judg
         "    os.waitpid(pid, 0)"
     )
     puppet("work()")
-    assert judge() == f"healthy: process {puppet.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
 
 
 # Lives
@@ -339,7 +339,7 @@ def test_a_spawned_child_may_set_and_reset(puppets: Puppets, judge: Judge, rundi
     parent("liveness.load([])")
     child("liveness.set()")
     child("liveness.beat(9)")
-    assert judge() == f"healthy: process {parent.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {parent.pid}, error 0, fresh heartbeats: 1"
     assert (rundir / "u" / "beat" / f"worker.{child.pid}").exists()
     child("liveness.reset()")
     assert judge() == f"not loaded (no pid in {rundir}/u)"
@@ -379,7 +379,7 @@ def test_a_second_life_warns_of_the_first_that_lives_and_replaces_it(
     unit.load([])
     unit.set()
     assert f"{rundir}/u: process {first.pid}, which lives, has loaded this unit too" in caplog.text
-    assert judge() == f"healthy: process {os.getpid()}, error 0, 0 fresh heartbeats"
+    assert judge() == f"healthy: process {os.getpid()}, error 0, fresh heartbeats: 0"
     caplog.clear()
     unit.load([])
     assert "lives" not in caplog.text
@@ -423,7 +423,7 @@ def test_an_old_life_that_drains_late_changes_nothing(puppets: Puppets, judge: J
     assert old("os.read(back, 100).decode()") == "['taken over', 'taken over']"
     old(f"os.waitpid({orphan}, 0)")
     assert {path: path.read_bytes() for path in (rundir / "u").rglob("*") if path.is_file()} == before
-    assert judge() == f"healthy: process {new.pid}, error 0, 1 fresh heartbeats"
+    assert judge() == f"healthy: process {new.pid}, error 0, fresh heartbeats: 1"
     assert old.process.stderr is not None
     old.signal(signal.SIGKILL)
     # Once by the old life, once by its orphan.
@@ -447,7 +447,7 @@ def test_what_an_old_life_writes_while_the_checks_of_the_new_one_run_is_gone(
     new("liveness.load(['stray'])")
     assert judge() == f"not set (no error code in {rundir}/u)"
     new("liveness.set()")
-    assert judge(mode="ready") == f"healthy: process {new.pid}, error 0, 0 fresh heartbeats"
+    assert judge(mode="ready") == f"healthy: process {new.pid}, error 0, fresh heartbeats: 0"
 
 
 def test_what_a_signal_handler_says_while_the_checks_run_is_kept(puppet: Puppet, judge: Judge, rundir: Path) -> None:
@@ -574,7 +574,7 @@ def test_a_unit_directory_that_is_a_link_or_a_file_is_refused(rundir: Path) -> N
     unit = Unit("u", rundir)
     (rundir / "elsewhere").mkdir()
     (rundir / "u").symlink_to("elsewhere")
-    verbs: list[Callable[[], None]] = [lambda: unit.load([]), unit.set]
+    verbs: list[Callable[[], None]] = [lambda: unit.load([]), unit.set, unit.reset]
     for verb in verbs:
         with pytest.raises(LivenessError, match="/u: is a symbolic link"):
             verb()

@@ -23,7 +23,7 @@ main() {
       exit 1
     fi
   fi
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' || exit 1
+  .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]' || exit 1
   touch .venv/ready
 }
 

@@ -66,6 +66,7 @@ each_content() {
 @test "a file in the place of the heartbeats' folder cannot be read" {
   with_every_file
   beat_is touch
+  beat_is install -m 755 /dev/null
   beat_is ln -s "$dir/pid"
 }
 
@@ -125,7 +126,7 @@ each_content() {
 @test "a heartbeats' folder that can be entered but not listed, or listed but not entered, cannot be read" {
   with_every_file
   as_nobody
-  for mode in 711 644; do
+  for mode in 111 444; do
     chmod "$mode" "$dir/beat"
     unhealthy 'cannot read beat'
   done
@@ -147,8 +148,9 @@ each_content() {
 @test "a folder that can be entered but not listed is enough" {
   with_every_file
   as_nobody
-  chmod 711 "$dir" "$rundir"
+  chmod 111 "$dir" "$rundir"
   healthy ready
+  chmod 755 "$rundir" "$dir"
 }
 
 @test "a file in the place of the unit's folder is no folder" {
@@ -240,6 +242,12 @@ each_content() {
   cd "$tmp/numbers"
   touch 0
   for text in '*' '?' '[0]' '0*'; do each_content %s "$text"; done
+  clock
+  mv 0 "$now"
+  for at in '*' '[0-9]*' "[0-9]${now#?}"; do
+    put beat/main '%s 600 %s %s' "$at" "$pid" "$start"
+    unhealthy "heartbeat 'main' is malformed"
+  done
 }
 
 @test "a NUL is no crash, no hang, and is never printed" {

@@ -193,8 +193,23 @@ verdicts_hold() {
 
 @test "IFS, globs and other settings of shells in the environment change nothing" {
   loaded
-  for setting in IFS=0 IFS=/ IFS= 'GLOBIGNORE=*' 'GLOBIGNORE=*/main' CDPATH=/ POSIXLY_CORRECT=1 PWD=/nonexistent; do
+  for setting in IFS=0 IFS=/ IFS= 'GLOBIGNORE=*' "GLOBIGNORE=$dir/beat/*" CDPATH=/ POSIXLY_CORRECT=1 PWD=/nonexistent; do
     in_any_case env "$setting"
+  done
+}
+
+@test "options of bash in the environment neither hide heartbeats nor make any" {
+  loaded
+  mkdir "$dir/beat"
+  for option in nullglob dotglob nocaseglob; do
+    under env BASHOPTS=$option
+    rm -f "$dir/beat/main"
+    put beat/.main.0123456789ab ''
+    healthy
+    rm "$dir/beat/.main.0123456789ab"
+    healthy
+    beat main 100 30
+    unhealthy "no heartbeat 'main' for 100 s (limit 30 s)"
   done
 }
 

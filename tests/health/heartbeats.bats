@@ -332,7 +332,7 @@ malformed() {
   clock
   beats_of 1000
   probe -v -d "$rundir" -u web
-  answered 0 "liveness: web: healthy: process $pid, error 0, 1000 fresh heartbeats"$'\n' ''
+  answered 0 "liveness: web: healthy: process $pid, error 0, fresh heartbeats: 1000"$'\n' ''
   silent worker.500 4 3
 }
 
@@ -361,4 +361,40 @@ come_and_go() {
     done
     rm "$dir"/beat/worker.[1-9]
   done
+}
+
+# held_up_at NAME MICROSECONDS: probe from here on with a stop before this beat is read.
+held_up_at() {
+  under strace -qq -o /dev/null -P "$dir/beat/$1" -e trace=open,openat -e "inject=open,openat:delay_enter=$2:when=1"
+  if ! "${before[@]}" true 2>/dev/null; then skip 'no strace here that can hold up a probe'; fi
+}
+
+@test "a beat that is written while the probe is held up is not from the future" {
+  loaded
+  beat main 0 600
+  held_up_at main 1200000
+  beat_again >/dev/null 2>&1 3>&- &
+  disown
+  pids+=($!)
+  healthy
+}
+
+beat_again() {
+  while :; do
+    clock
+    echo "$now 600 $pid $start" >"$dir/beat/.new"
+    mv "$dir/beat/.new" "$dir/beat/main"
+  done
+}
+
+@test "a successor that appears while the probe reads of the buried is seen" {
+  gone
+  local dead=$pid died=$start
+  sleeper
+  loaded
+  beat worker.1 9 3 "$dead" "$died"
+  held_up_at worker.1 600000
+  # Between the listing of the folder and the end of the delay.
+  { sleep 0.3 && beat worker.2 0 600; } >/dev/null 2>&1 3>&- &
+  healthy
 }

@@ -33,11 +33,11 @@ bad_name='bad unit name (1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -)'
 @test "-v says why a healthy unit is healthy" {
   loaded
   probe -v -d "$rundir" -u web
-  answered 0 "liveness: web: healthy: process $pid, error 0, 0 fresh heartbeats"$'\n' ''
+  answered 0 "liveness: web: healthy: process $pid, error 0, fresh heartbeats: 0"$'\n' ''
   beat main 0 60
   beat other 0 60
   probe ready -v -d "$rundir" -u web
-  answered 0 "liveness: web: healthy: process $pid, error 0, 2 fresh heartbeats"$'\n' ''
+  answered 0 "liveness: web: healthy: process $pid, error 0, fresh heartbeats: 2"$'\n' ''
 }
 
 @test "-v has a line for each of several units" {
@@ -45,8 +45,8 @@ bad_name='bad unit name (1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -)'
   unit db
   loaded
   probe -v -d "$rundir" -u web -u db
-  answered 0 "liveness: web: healthy: process $pid, error 0, 0 fresh heartbeats
-liveness: db: healthy: process $pid, error 0, 0 fresh heartbeats
+  answered 0 "liveness: web: healthy: process $pid, error 0, fresh heartbeats: 0
+liveness: db: healthy: process $pid, error 0, fresh heartbeats: 0
 " ''
 }
 
@@ -272,4 +272,16 @@ liveness: db: healthy: process $pid, error 0, 0 fresh heartbeats
   ln -s run "$tmp/link"
   rundir=$tmp/link
   healthy
+}
+
+@test "a rundir is cut by bytes, not by letters" {
+  skip_for yash 'yash refuses arguments that are not text'
+  local LC_ALL=C long
+  printf -v long 'é%.0s' {1..120}
+  rundir=$tmp/$long
+  for locale in C C.UTF-8; do
+    under env LC_ALL="$locale"
+    dir=$rundir/web
+    unhealthy "not loaded (no pid in ${dir:0:200})"
+  done
 }

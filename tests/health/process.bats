@@ -223,12 +223,16 @@ END
 
 @test "a /proc that hides the processes of others proves no death" {
   as_nobody
-  cat >"$tmp/hide" <<'END'
-mount -t proc -o hidepid=2 proc /proc && "$@"
-END
   put pid 1
   put error 0
-  under unshare --pid --fork --kill-child --mount-proc sh "$tmp/hide" "${before[@]}"
-  if ! "${before[@]}" test ! -d /proc/1 2>/dev/null; then skip 'no new /proc is allowed here'; fi
-  unhealthy 'cannot read /proc'
+  cat >"$tmp/hide" <<'END'
+mount -t proc -o "hidepid=$1" proc /proc && shift && "$@"
+END
+  local nobody=("${before[@]}")
+  # 1 shows the folder of the process, 2 not even that.
+  for hidepid in 1 2; do
+    under unshare --pid --fork --kill-child --mount-proc sh "$tmp/hide" "$hidepid" "${nobody[@]}"
+    if ! "${before[@]}" test ! -r /proc/1/stat 2>/dev/null; then skip 'no new /proc is allowed here'; fi
+    unhealthy 'cannot read /proc'
+  done
 }
