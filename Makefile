@@ -1,6 +1,8 @@
 # make alone says what each target does.
 
 PYTHON = python3
+PREFIX = /usr/local
+DESTDIR =
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -11,8 +13,33 @@ demo: ## a real worker goes through its life while health.sh looks on (half a mi
 test: .venv/ready ## every test; as root it installs missing shells and tools first
 	@sh tests/all.sh
 
+test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
+	@sh tests/pythons.sh
+
 lint: .venv/ready ## ruff, mypy and shellcheck; silent if all is well
 	@sh tests/lint.sh
+
+info: build/liveness.info ## the manual for info
+html: build/liveness.html ## the manual as one page
+
+build/liveness.info build/liveness.html: doc/texinfo/liveness.texi
+	@mkdir -p build
+	@command -v makeinfo >/dev/null || sh tests/tools.sh
+	@makeinfo --no-split $(if $(filter %.html,$@),--html) --output $@ $<
+
+install: .venv/ready build/liveness.info ## package, health.sh and manual below DESTDIR and PREFIX (/usr/local)
+	@rm -rf build/wheel && .venv/bin/python -m build --no-isolation --wheel --outdir build/wheel . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
+	@.venv/bin/python -m pip install --quiet --quiet --no-deps --no-index --no-compile --ignore-installed \
+	  --no-warn-script-location --prefix '$(PREFIX)' --root '$(abspath $(DESTDIR)/)' build/wheel/*.whl
+	@install -D -m 644 build/liveness.info '$(DESTDIR)$(PREFIX)/share/info/liveness.info'
+
+uninstall: ## take away what install put there
+	@find '$(DESTDIR)$(PREFIX)/lib' -path '*/liveness-*.dist-info/RECORD' | while read -r record; do \
+	  site=$$(dirname "$$(dirname "$$record")"); \
+	  cut -d, -f1 "$$record" | while read -r file; do rm -f "$$site/$$file"; done; \
+	  rm -rf "$$site/liveness/__pycache__" "$${record%/RECORD}"; rmdir "$$site/liveness"; \
+	done
+	@rm -f '$(DESTDIR)$(PREFIX)/share/info/liveness.info'
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
@@ -21,4 +48,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-pythons lint info html install uninstall clean

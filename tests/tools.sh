@@ -15,6 +15,7 @@ bash bash
 busybox busybox
 dash dash
 ksh93 ksh93u+m
+makeinfo texinfo
 mksh mksh
 setpriv util-linux
 shellcheck shellcheck

@@ -1,0 +1,171 @@
+"""What the manual says is so."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from judge import HEALTH_SH, Judge
+from stage import ROOT, Puppet, until
+
+import liveness
+from liveness import linux, probe
+
+TEXI = ROOT / "doc" / "texinfo" / "liveness.texi"
+MANUAL = TEXI.read_text()
+
+
+def plain(text: str) -> str:
+    """Without the escapes of Texinfo."""
+    return re.sub(r"@([@{}])", r"\1", text)
+
+
+BLOCKS = re.findall(r"@c run: (\S+)\n@example\n(.*?)@end example", MANUAL, re.S)
+EXAMPLES = [(kind, plain(text)) for kind, text in BLOCKS]
+
+
+def example(kind: str) -> str:
+    (text,) = (text for name, text in EXAMPLES if name == kind)
+    return text
+
+
+@pytest.mark.skipif(shutil.which("makeinfo") is None, reason="there is no makeinfo")
+@pytest.mark.parametrize("form", ["info", "html"])
+def test_the_manual_is_made_without_a_warning(tmp_path: Path, form: str) -> None:
+    kind = {"html": "--html", "info": "--plaintext"}[form]
+    done = subprocess.run(
+        ["makeinfo", "--no-split", kind, "-o", str(tmp_path / form), str(TEXI)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len((tmp_path / form).read_text()) > 20_000
+
+
+def test_the_manual_is_of_this_version() -> None:
+    version = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert version is not None
+    assert f"@set VERSION {version[1]}\n" in MANUAL
+
+
+def test_every_example_is_run() -> None:
+    examples = len(re.findall("^@example$", MANUAL, re.M))
+    # But for the usage of health.sh, which another test holds.
+    assert examples == len(EXAMPLES) + 1
+
+
+def test_every_line_of_a_menu_has_a_description() -> None:
+    for menu in re.findall(r"@menu\n(.*?)@end menu", MANUAL, re.S):
+        for line in menu.splitlines():
+            assert re.fullmatch(r"\* [^:]+:: +\S.*\.", line), line
+
+
+def test_every_question_is_in_the_index() -> None:
+    questions = MANUAL.split("@node Questions people ask")[1].split("@end table")[0].split("@item ")[1:]
+    assert len(questions) >= 9
+    for question in questions:
+        assert "@cindex" in question.partition("\n")[2][:40], question
+
+
+def test_the_first_daemon_is_one(rundir: Path, judge: Judge) -> None:
+    for name in ("app_checks.py", "daemon.py"):
+        (rundir / name).write_text(example(name))
+    program = "import builtins, time; builtins.work = lambda: time.sleep(0.01); import daemon"
+    environment = {
+        "PATH": f"{HEALTH_SH.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT}:{rundir}",
+        "LIVENESS_RUNDIR": str(rundir),
+        "LIVENESS_UNIT_NAME": "mypod",
+    }
+    daemon = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    try:
+        until(lambda: judge.python("mypod").startswith("healthy"))
+        command, said = example("sh").splitlines()
+        done = subprocess.run(
+            command.removeprefix("$ "), shell=True, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == said.replace("4711", str(daemon.pid)) + "\n"
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(20) == 0
+        assert judge("mypod").startswith("not loaded")
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_a_unit_can_be_written_in_a_shell(rundir: Path) -> None:
+    daemon = subprocess.Popen(["sh", "-c", example("minimal")], env={**os.environ, "LIVENESS_RUNDIR": str(rundir)})
+    try:
+        judge = Judge(rundir)
+        until(lambda: judge("web") == f"healthy: process {daemon.pid}, error 0, fresh heartbeats: 0")
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+@pytest.mark.parametrize("number", range(len([1 for kind, _ in EXAMPLES if kind == "python"])))
+def test_the_examples_in_python_run(puppet: Puppet, rundir: Path, number: int) -> None:
+    (rundir / "app_checks.py").write_text(example("app_checks.py"))
+    puppet(f"rundir, batches, import_all = {str(rundir)!r}, [[1], list(range(20000))], len")
+    puppet("liveness.load([])")
+    puppet([text for kind, text in EXAMPLES if kind == "python"][number])
+
+
+def test_the_manifest_in_the_manual_is_that_of_the_readme() -> None:
+    container = yaml.safe_load(example("yaml"))
+    readme = (ROOT / "README.md").read_text()
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.S)[0])
+    assert {key: container[key] for key in shown} == shown
+    assert container["env"][0]["value"] == container["volumeMounts"][0]["mountPath"]
+
+
+def test_the_verbs_in_the_manual_take_what_the_functions_do() -> None:
+    shown = dict(re.findall(r"^@defun (\w+) \((.*)\)$", MANUAL, re.M))
+    assert {*shown} == {name for name in liveness.__all__ if inspect.isfunction(getattr(liveness, name))}
+    for name, parameters in shown.items():
+        signature = inspect.signature(getattr(liveness, name))
+        expected = [
+            str(parameter.replace(annotation=inspect.Parameter.empty))
+            for parameter in signature.parameters.values()
+            if parameter.name not in ("unitname", "rundir")
+        ]
+        assert [text.strip() for text in parameters.replace('""', "''").split(",") if text] == expected, name
+    for name in ("live", "ready"):
+        assert f"Verdict {name} ({', '.join(bare(getattr(probe, name)))})" in MANUAL
+    for name in ("load", "set", "reset"):
+        assert f"@code{{{name}({', '.join(bare(getattr(linux, name)))})}}" in MANUAL
+    assert f"@deftp {{Class}} Unit ({', '.join(bare(liveness.Unit))})" in MANUAL
+
+
+def bare(function: object) -> list[str]:
+    """Its parameters without their types."""
+    assert callable(function)
+    parameters = inspect.signature(function).parameters.values()
+    return [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
+
+
+def test_the_reasons_in_the_manual_are_those_of_the_readme() -> None:
+    reasons = MANUAL.split("@node Reasons")[1].split("@end table")[0]
+    shown = set(re.findall(r"^@itemx? (.*)$", reasons, re.M))
+    assert len(shown) == 20
+    formats = re.findall(r"""fail (?:'([^'\n]*)'|"([^"\n]*)")""", HEALTH_SH.read_text())
+    for single, double in formats:
+        words = re.escape(single or double).replace(r"%\.200s", ".*").replace("%s", ".*")
+        if (single or double) not in ("%s", "%s: %.200s", "cannot read beat"):
+            assert any(re.fullmatch(words, reason) for reason in shown), words
+
+
+def test_the_options_in_the_manual_are_those_of_the_help() -> None:
+    help_text = subprocess.run([HEALTH_SH, "-h"], capture_output=True, text=True, check=True).stdout
+    usage = re.search(r"Usage: (health\.sh .*)", help_text)
+    assert usage is not None
+    assert f"@example\n{usage[1]}\n@end example" in MANUAL
+    options = set(re.findall(r"^@item (\S+)", MANUAL.split("@node Options")[1].split("@end table")[0], re.M))
+    assert options == set(re.findall(r"^  (-\w|live|ready)\b", help_text, re.M))
