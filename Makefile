@@ -7,7 +7,7 @@ DESTDIR =
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-demo: ## a real worker goes through its life while health.sh looks on (half a minute)
+demo: ## a real worker goes through its life while health.sh looks on (a few seconds)
 	@$(PYTHON) examples/demo.py
 
 test: .venv/ready ## every test; as root it installs missing shells and tools first

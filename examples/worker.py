@@ -30,11 +30,16 @@ def drain(number: int, frame: object) -> None:
     liveness.set_ready(False, "draining")
 
 
+def beat() -> None:
+    # The same in every call: one without traceback would stop the timer of those with.
+    liveness.beat(ttl=TTL, traceback=True)
+
+
 def work_on(job: Path) -> None:
     logging.info("working on %s", job.name)
     end = time.monotonic() + float(job.read_text() or 0)
     while time.monotonic() < end:
-        liveness.beat(ttl=TTL)
+        beat()
         time.sleep(0.05)
     job.unlink()
 
@@ -46,11 +51,11 @@ def main(spool: Path) -> None:
         # The queue is not there yet: loaded, and not yet healthy.
         time.sleep(0.05)
     # The first beat before the first "healthy", so that a hang is found from the beginning.
-    liveness.beat(ttl=TTL, traceback=True)
+    beat()
     liveness.set()
     lost = False
     while not draining:
-        liveness.beat(ttl=TTL)
+        beat()
         if spool.is_dir() == lost:
             lost = not lost
             if lost:

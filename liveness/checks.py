@@ -40,4 +40,4 @@ def run(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, objec
                 result.close()
             raise CheckFailed(name, "health() is a coroutine function, which load() cannot await (make it a plain one)")
         if result == False:  # noqa: E712 - 0 is a refusal too, None is not
-            raise CheckFailed(name, f"health() returned {result!r}")
+            raise CheckFailed(name, f"health() returned {result!r} (True or None say that all is well)")

@@ -63,8 +63,8 @@ def find_unitname(asked: str | None) -> str:
         what, name = "hostname", _hostname()
     if not is_name(name, 200):
         raise BadArgument(
-            f"{what}: {name!r}: not a unit name: 1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor - "
-            f"(set LIVENESS_UNIT_NAME)"
+            f"{what}: {name!r}: not a unit name: 1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -"
+            + (" (set LIVENESS_UNIT_NAME)" if what == "hostname" else "")
         )
     return name
 
@@ -208,9 +208,7 @@ class Directory:
         try:
             found = os.lstat(self.path)
         except OSError as error:
-            raise LivenessError(
-                f"{self.path}: cannot use: {why(error)} (load() makes it; or is this not the unit of the daemon?)"
-            ) from error
+            raise LivenessError(f"{self.path}: cannot use: {why(error)} (load() makes it)") from error
         if stat.S_ISLNK(found.st_mode):
             raise LivenessError(f"{self.path}: is a symbolic link, and might lead anywhere (remove it)")
         if not stat.S_ISDIR(found.st_mode):

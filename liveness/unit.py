@@ -94,6 +94,8 @@ class Unit:
         self._life: _Life | None = None
         self._beats: dict[str | None, _Beat] = {}
         self._said_taken_over = False
+        # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
+        self._joined: tuple[str, str] | None = None
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
         self._written: set[str] = {*()}
@@ -106,7 +108,8 @@ class Unit:
         Begins a life: removes what an earlier one left, runs the checks, then writes ``start`` and ``pid``.
 
         Each name in ``checks`` is a module, of which ``health(*args, **kwargs)`` is called. CheckFailed is raised if a
-        result equals False, or is a coroutine; any other exception of theirs passes through. Then nothing is loaded.
+        result equals False (0 does; None does not), or is a coroutine; any other exception of theirs passes through.
+        Then nothing is loaded.
 
         The pid is that of the process that makes this call: a daemon that forks itself into the background, or that
         drops privileges, does so first. Not healthy yet: ``set()`` is what says so.
@@ -127,6 +130,7 @@ class Unit:
         except OSError as error:
             raise LivenessError(f"{self.path}: cannot load: {state.why(error)}") from error
         self._forget(None)
+        self._joined = None
         self._said_taken_over = False
         self._loader = me
         self._written = {*()}
@@ -158,6 +162,8 @@ class Unit:
             return
         # Whoever meant to raise an alarm and got its number wrong still meant to.
         wrong = f"error_code: {error_code!r}: must be a whole number from 0 to {10**state.CODE_DIGITS - 1}"
+        if isinstance(error_code, str):
+            wrong += " (a reason comes second: set(1, reason))"
         self._declare("error", 1, wrong)
         raise BadArgument(f"{wrong} (declared as error 1)")
 
@@ -172,19 +178,22 @@ class Unit:
 
     def beat(self, ttl: int, name: str | None = None, traceback: bool = False) -> None:
         """
-        Tells that the loop which calls this is moving, and will call again within ``ttl`` seconds.
+        Reports that the calling loop is moving, and will call again within ``ttl`` seconds.
 
         It belongs in the loop that does the work: a timer thread that beats for a hung loop defeats it. The file is
         written when the clock's whole second has moved since the last write (or the arguments have); any other call is
         one look at the clock. So a hang is found between ttl and ttl + 1 seconds after the last call, never earlier.
+        A loop is watched from its first beat on, so make that before ``set()``.
 
-        ``ttl`` is in whole seconds, 1 to 999,999,999. ``name`` is ``main`` in the process that loaded the unit and
-        ``worker.<pid>`` in any other. Of a name like ``role.instance``, the last dot divides, one whose process has
-        died may go stale as long as another of its role is fresh; a name without a dot must stay fresh until
-        ``end_beat``.
+        ``ttl`` is in whole seconds, 1 to 999,999,999: more than the longest wait and the longest piece of work between
+        two calls. Two loops need two names: under one, the beats of either hide the hang of the other.
 
-        With ``traceback=True`` a process that hangs prints the stacks of all its threads to stderr, ttl + 1 seconds
-        after the last write; this needs faulthandler's only timer, so one name per process can have it.
+        ``name`` is ``main`` in the process that loaded the unit and ``worker.<pid>`` in any other. Of a name like
+        ``role.instance``, the last dot divides, one whose process has died may go stale as long as another of
+        its role is fresh; a name without a dot must stay fresh until ``end_beat``.
+
+        With ``traceback=True``, in every call, a process that hangs prints the stacks of all its threads to stderr, ttl
+        + 1 seconds after the last write; this needs faulthandler's only timer, so one name per process can have it.
 
         Raises BadArgument for arguments that cannot be, and nothing else: what cannot be written is logged once, and
         once when it can be again.
@@ -245,8 +254,9 @@ class Unit:
         """
         Ends the life: removes its state, in the order of ``load``. The directory stays, it may be a mount.
 
-        Nothing there is no error. The state of another life is left alone, with a warning in the log. Raises
-        LivenessError if something cannot be removed.
+        A child that shares the life ends it for all, which is logged as a warning; one that ends for itself alone calls
+        ``end_beat``. Nothing there is no error. The state of another life is left alone, with a warning in the log.
+        Raises LivenessError if something cannot be removed.
         """
         if not _LINUX:
             _say_not_linux()
@@ -255,6 +265,14 @@ class Unit:
             if self._holds():
                 if self._life is None and os.path.lexists(self.path):
                     self._directory.check()
+                if self._life is not None and self._life.pid != os.getpid():
+                    _log(
+                        _WARNING,
+                        "liveness: %s: process %s resets what process %s has loaded: the probe says 'not loaded' now",
+                        self.path,
+                        os.getpid(),
+                        self._life.pid,
+                    )
                 self._directory.wipe()
             elif self._directory.read("pid") is not None:
                 self._say_taken_over("reset")
@@ -264,10 +282,11 @@ class Unit:
         self, checks: Iterable[str], *args: object, ready: bool = True, ttl: int | None = None, **kwargs: object
     ) -> Running:
         """
-        A context manager for a whole life: load, unready if ``ready`` is false, a first beat if ``ttl``, set; reset.
+        A context manager for a whole life, in which the loop beats as ever.
 
-        Yields the unit. The reset happens only in the process that loaded: a forked child that leaves the block touches
-        nothing. Arguments and errors are those of the verbs.
+        Load, unready if ``ready`` is false, a first beat if ``ttl``, set; at the end reset. Yields the unit. The reset
+        happens only in the process that loaded: a forked child that leaves the block touches nothing. Arguments
+        and errors are those of the verbs.
         """
         return Running(self, checks, args, kwargs, ready, ttl)
 
@@ -294,7 +313,8 @@ class Unit:
         holder = proc.find(pid)
         if holder is None or holder.is_zombie() or (start and start != holder.start):
             return
-        if holder.pid == me.parent and start:
+        # Without a start it may be the number of anybody, and a refusal would last for ever.
+        if start and _descends_from(me, holder.pid):
             raise LivenessError(
                 f"{self.path}: cannot load: the parent process {holder.pid} holds this unit (a worker beats, it does "
                 f"not load; to take over, call reset() first, or use another unit name)"
@@ -321,6 +341,33 @@ class Unit:
         # An empty one was silenced.
         return _text(self._directory, "start") == life.start and _text(self._directory, "pid") in ("", str(life.pid))
 
+    def _may_beat(self) -> bool:
+        """
+        The same for a heartbeat, which belongs to one life even if its process never loaded.
+
+        Else a worker that was spawned, and has survived its parent, would beat on in the life of the next one.
+        """
+        if self._life is not None:
+            return self._holds()
+        found = (_text(self._directory, "pid"), _text(self._directory, "start"))
+        if self._joined is None and all(found):
+            process = proc.find(found[0]) if state.is_count(found[0].encode(), 7) else None
+            if process is not None and process.start == found[1]:
+                self._joined = found
+        return self._joined is None or self._joined == found
+
+    def _check_directory(self) -> None:
+        try:
+            self._directory.check()
+        except LivenessError as error:
+            # The usual mistake is a name that was given to load() and not to this verb.
+            loaded = ", ".join(unit.path for unit in _units.values() if unit._life is not None)
+            if not loaded or os.path.lexists(self.path):
+                raise
+            raise LivenessError(
+                f"{error}: this process has loaded {loaded}: pass the same unitname and rundir"
+            ) from error
+
     def _forget(self, life: _Life | None) -> None:
         for known in self._beats.values():
             if known.generation == _generation:
@@ -336,10 +383,10 @@ class Unit:
             _log(_WARNING, "liveness: %s: %s: %s", self.path, verb, self._taken_over())
 
     def _taken_over(self) -> str:
-        life = self._life
+        pid = self._life.pid if self._life else (self._joined or "?")[0]
         return (
-            f"nothing is written: the life of process {life.pid if life else '?'} is over (it was reset, or another "
-            f"process has loaded the unit since)"
+            f"nothing is written: the life of process {pid} is over (it was reset, or another process has loaded the "
+            f"unit since)"
         )
 
     # Writing
@@ -353,7 +400,7 @@ class Unit:
             if not self._holds():
                 raise TakenOver(f"{self.path}: {self._taken_over()}")
             if self._life is None:
-                self._directory.check()
+                self._check_directory()
             self._written.add(name)
             self._directory.write(name, data)
         except OSError as error:
@@ -406,7 +453,7 @@ class Unit:
             self._mind_the_stacks(known, ttl, traceback)
         known.ttl, known.traceback = ttl, traceback
         try:
-            if trouble is None and not self._holds():
+            if trouble is None and not self._may_beat():
                 stacks.disarm((self.path, known.name))
                 self._say_taken_over("beat")
                 return
@@ -430,7 +477,7 @@ class Unit:
         me = _myself()
         if not known.written:
             if self._life is None:
-                self._directory.check()
+                self._check_directory()
             self._warn_of_another(known.name, me)
         known.at = at
         try:
@@ -613,6 +660,17 @@ def find(unitname: str | None = None, rundir: str | os.PathLike[str] | None = No
     if is_default:
         _default = unit
     return unit
+
+
+def _descends_from(me: proc.Process, pid: int) -> bool:
+    # Not only the parent: multiprocessing's fork server stands between.
+    parent = me.parent
+    while parent > 0:
+        if parent == pid:
+            return True
+        process = proc.find(parent)
+        parent = process.parent if process is not None else 0
+    return False
 
 
 def _whole(number: object) -> int | None:

@@ -587,3 +587,54 @@ def test_a_child_prints_stacks_of_its_own(rundir: Path) -> None:
     )
     assert "Timeout" in done.stderr
     assert "in child_that_hangs" in done.stderr
+
+
+def test_a_spawned_worker_that_survives_its_parent_does_not_beat_in_the_next_life(
+    puppets: Puppets, judge: Judge, rundir: Path
+) -> None:
+    parent, orphan, heir = puppets(), puppets(stderr=subprocess.PIPE), puppets()
+    parent("liveness.load([])")
+    orphan("liveness.beat(1)")
+    parent.kill()
+    heir("liveness.load([])")
+    heir("liveness.set()")
+    orphan("liveness.beat(2)")
+    orphan("liveness.beat(3)")
+    orphan("liveness.end_beat()")
+    assert judge() == f"healthy: process {heir.pid}, error 0, fresh heartbeats: 0"
+    orphan.signal(signal.SIGKILL)
+    assert orphan.process.stderr is not None
+    assert orphan.process.stderr.read().count(f"the life of process {parent.pid} is over") == 1
+
+
+def test_a_worker_that_was_there_before_its_parent_loaded_joins_it_and_not_the_dead_life_before(
+    puppets: Puppets, judge: Judge
+) -> None:
+    old, parent, worker = puppets(), puppets(), puppets()
+    old("liveness.load([])")
+    old.kill()
+    worker("liveness.beat(8)")
+    parent("liveness.load([])")
+    parent("liveness.set()")
+    worker("liveness.beat(9)")
+    assert judge() == f"healthy: process {parent.pid}, error 0, fresh heartbeats: 1"
+
+
+def test_the_worker_among_the_examples_prints_its_stacks_when_it_hangs(rundir: Path) -> None:
+    (rundir / "spool").mkdir()
+    worker = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "worker.py"), str(rundir / "spool")],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u", "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        judge = Judge(rundir)
+        until(lambda: judge.python().startswith("healthy"))
+        # A job that nobody ever writes.
+        os.mkfifo(rundir / "spool" / "job")
+        until(lambda: judge.python().startswith("no heartbeat 'main'"))
+        time.sleep(1)
+    finally:
+        worker.kill()
+        err = worker.communicate()[1]
+    assert b"in work_on" in err

@@ -10,7 +10,6 @@ import tarfile
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ def test_the_wheel_holds_the_package_and_the_script_and_no_more(built: dict[str,
 
 
 @pytest.fixture
-def installed(built: dict[str, Path], tmp_path: Path) -> Iterator[Path]:
+def installed(built: dict[str, Path], tmp_path: Path) -> Path:
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", built["wheel"])

@@ -108,9 +108,9 @@ def test_the_start_of_an_old_life_goes_last_and_that_of_the_new_one_comes_before
 @pytest.mark.parametrize(
     ("body", "kind", "text"),
     [
-        ("return False", "CheckFailed", "check: health() returned False"),
-        ("return 0", "CheckFailed", "check: health() returned 0"),
-        ("return 0.0", "CheckFailed", "check: health() returned 0.0"),
+        ("return False", "CheckFailed", "check: health() returned False (True or None say that all is well)"),
+        ("return 0", "CheckFailed", "check: health() returned 0 (True or None say that all is well)"),
+        ("return 0.0", "CheckFailed", "check: health() returned 0.0 (True or None say that all is well)"),
         ("raise KeyError('gone')", "KeyError", "'gone'"),
         ("import nothing_of_that_name", "ModuleNotFoundError", "No module named 'nothing_of_that_name'"),
     ],
@@ -857,3 +857,51 @@ def test_many_threads_may_use_every_verb_at_once(rundir: Path, judge: Judge) -> 
     unit.set_ready()
     assert judge(mode="ready").startswith("healthy")
     unit.reset()
+
+
+def test_a_child_that_resets_what_its_parent_loaded_is_logged(puppets: Puppets) -> None:
+    puppet = puppets(stderr=subprocess.PIPE)
+    puppet("liveness.load([])")
+    puppet("pid = os.fork()\nif not pid: liveness.reset(); os._exit(0)\nos.waitpid(pid, 0)")
+    puppet.signal(signal.SIGKILL)
+    assert puppet.process.stderr is not None
+    assert f"resets what process {puppet.pid} has loaded" in puppet.process.stderr.read()
+
+
+def test_a_verb_that_lacks_the_name_that_load_had_says_so(puppet: Puppet, rundir: Path) -> None:
+    puppet("liveness.load([], unitname='web')")
+    with pytest.raises(PuppetError, match=f"this process has loaded {rundir}/web: pass the same unitname and rundir"):
+        puppet("liveness.set()")
+
+
+def test_a_reason_in_the_place_of_a_code_is_an_alarm_and_an_error_that_says_where_it_goes(rundir: Path) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    with pytest.raises(BadArgument, match=r"a reason comes second: set\(1, reason\)"):
+        unit.set("queue lost")  # type: ignore[arg-type]
+    unit.reset()
+
+
+def test_a_child_of_the_fork_server_cannot_load_what_its_parent_holds(rundir: Path) -> None:
+    (rundir / "app.py").write_text(
+        "import multiprocessing as m, liveness\n"
+        "liveness.load([])\n"  # not guarded: every child does it again
+        "liveness.set()\n"
+        "def work(): pass\n"
+        "if __name__ == '__main__':\n"
+        "    child = m.get_context('forkserver').Process(target=work)\n"
+        "    child.start(); child.join(); print(child.exitcode, flush=True); input()\n"
+    )
+    names = {"LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u", "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen(
+        [sys.executable, str(rundir / "app.py")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **names},
+    )  # fmt: skip
+    try:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "1\n"
+        assert Judge(rundir)() == f"healthy: process {parent.pid}, error 0, fresh heartbeats: 0"
+    finally:
+        parent.kill()
+        err = parent.communicate()[1]
+    assert f"the parent process {parent.pid} holds this unit" in err

@@ -8,6 +8,18 @@ set -u
 main() {
   python=${PYTHON:-python3}
   cd "$(dirname "$0")/.." || exit 1
+  if ! command -v "$python" >/dev/null 2>&1; then
+    printf 'venv: no %s here (make test PYTHON=/path/to/python3)\n' "$python" >&2
+    exit 1
+  fi
+  if ! [ -w . ]; then
+    printf 'venv: no right to write here, to make .venv\n' >&2
+    exit 1
+  fi
+  if [ -d .venv ] && ! [ -e .venv/ready ] && ! [ -e .venv/making ]; then
+    printf 'venv: there is a .venv that is not of our making (remove it, or move it away)\n' >&2
+    exit 1
+  fi
   printf 'making .venv with %s (once)\n' "$("$python" --version 2>&1)"
   rm -rf .venv
   if ! "$python" -m venv .venv >/dev/null 2>&1; then
@@ -23,7 +35,12 @@ main() {
       exit 1
     fi
   fi
-  .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]' || exit 1
+  # If this is interrupted, the next one may begin anew.
+  touch .venv/making
+  if ! .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]'; then
+    printf 'venv: pip cannot install what the tests need (they come from a package index: is there a way to one?)\n' >&2
+    exit 1
+  fi
   touch .venv/ready
 }
 
