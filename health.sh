@@ -30,15 +30,15 @@ fail() {
   format=$1
   shift
   # shellcheck disable=SC2059 # the formats are all in this file
-  [ -n "$quiet" ] || printf "liveness: %s: $format\n" "$unit" "$@" >&2
+  [ -n "$quiet" ] || printf "liveness: %s: $format\n" "$unit" "$@" >&3
   exit 1
 }
 
 # misuse WHAT TEXT: TEXT is shown if it is fit for a terminal.
 misuse() {
   case $2 in
-    '' | *[!\ -~]*) printf 'liveness: %s (health.sh -h explains)\n' "$1" >&2 ;;
-    *) printf 'liveness: %s: %.60s (health.sh -h explains)\n' "$1" "$2" >&2 ;;
+    '' | *[!\ -~]*) printf 'liveness: %s (health.sh -h explains)\n' "$1" >&3 ;;
+    *) printf 'liveness: %s: %.60s (health.sh -h explains)\n' "$1" "$2" >&3 ;;
   esac
   exit 2
 }
@@ -92,7 +92,7 @@ first_lines() {
   # unreadable is.
   for try in 1 2 3 4 5 6 7 8 9; do
     if [ -f "$1/$2" ]; then
-      { { opened=$try; read -r line; read -r second; } <"$1/$2"; } 2>/dev/null
+      { opened=$try; read -r line; read -r second; } <"$1/$2"
       [ -z "$opened" ] || return 0
     elif ! { [ -e "$1/$2" ] || [ -L "$1/$2" ] || is_hidden "$1"; }; then
       return 1
@@ -111,16 +111,19 @@ is_hidden() {
 # process PID: the $state, $threads and $start of a process. Fails if it is gone.
 process() {
   whose=$1 stat='' rest=''
-  {
-    # The command's name stands in brackets and may hold brackets, blanks and
-    # newlines: it has ended where enough fields follow.
-    while read -r rest || [ -n "$rest" ]; do
-      stat="$stat $rest"
-      # shellcheck disable=SC2086 # split into fields
-      set -- ${stat##*") "}
-      [ $# -lt 20 ] || break
-    done <"/proc/$1/stat"
-  } 2>/dev/null
+  # The command's name stands in brackets and may hold brackets, blanks and
+  # newlines: it has ended where enough fields follow.
+  while read -r rest || [ -n "$rest" ]; do
+    stat="$stat $rest"
+    # Bracket by bracket: to look for the last one at once takes dash longer than
+    # most of what a probe does.
+    while :; do
+      case $stat in *") "*) stat=${stat#*") "} ;; *) break ;; esac
+    done
+    # shellcheck disable=SC2086 # split into fields
+    set -- $stat
+    [ $# -lt 20 ] || break
+  done <"/proc/$1/stat"
   if [ $# -ge 20 ]; then
     state=$1 threads=${18} start=${20}
     return 0
@@ -142,7 +145,7 @@ is_zombie() {
 # Whole seconds since the boot, in $now: the clock of the heartbeats.
 clock() {
   now=''
-  { read -r now rest </proc/uptime; } 2>/dev/null
+  read -r now rest </proc/uptime
   now=${now%%.*}
   is_number "$now" 9 || fail 'cannot read /proc'
 }
@@ -264,7 +267,7 @@ main() {
   esac
   if [ -z "$units" ]; then
     line=${LIVENESS_UNIT_NAME:-}
-    [ -n "$line" ] || { read -r line </proc/sys/kernel/hostname; } 2>/dev/null
+    [ -n "$line" ] || read -r line </proc/sys/kernel/hostname
     [ -n "$line" ] || fail 'cannot read /proc'
     add_unit "$line"
   fi
@@ -277,4 +280,6 @@ main() {
   exit 0
 }
 
-main "$@"
+# What a shell says of a file that went away is nobody's business: our own words go
+# to 3, and nowhere if standard error is closed.
+if true >&2; then main "$@" 3>&2 2>/dev/null; else main "$@" 3>/dev/null 2>&3; fi
