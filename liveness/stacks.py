@@ -15,15 +15,13 @@ from _thread import get_ident
 
 from .errors import BadArgument
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 # Whose timer it is, (unit directory, heartbeat), and when it goes off, on time.monotonic().
 _owner: tuple[str, str] | None = None
 _expiry = 0.0
-# A fork is under way, and the thread that is just arming; see _before_fork.
-_forking = False
+# We have armed the timer in this process: it is ours to stop.
+_ever = False
+# The threads that are forking, and the one that is just arming; see _before_fork.
+_forking: set[int] = set()
 _arming = 0
 
 
@@ -44,6 +42,9 @@ def arm(owner: tuple[str, str], seconds: float) -> None:
     if _owner == owner:
         _expiry = time.monotonic() + seconds
         _start(seconds)
+    if _owner != owner:
+        # A signal handler disarmed it while we armed.
+        _stop()
 
 
 def disarm(owner: tuple[str, str]) -> None:
@@ -56,12 +57,13 @@ def disarm(owner: tuple[str, str]) -> None:
 
 
 def _start(seconds: float) -> None:
-    global _arming
+    global _arming, _ever
     import faulthandler
 
     _arming = get_ident()
     try:
         if not _forking:
+            _ever = True
             faulthandler.dump_traceback_later(max(seconds, 0.001), file=_stderr())
     except (OSError, ValueError, RuntimeError, AttributeError):
         # No stderr, or none with a file behind it: nothing to print to.
@@ -71,26 +73,23 @@ def _start(seconds: float) -> None:
 
 
 def _stop() -> None:
-    faulthandler: Any = sys.modules.get("faulthandler")
-    if faulthandler is not None:
-        faulthandler.cancel_dump_traceback_later()
+    # Somebody else's timer is not ours to stop.
+    if _ever:
+        sys.modules["faulthandler"].cancel_dump_traceback_later()
 
 
-def _stderr() -> Any:
+def _stderr() -> int:
+    # The number, not the file, which would be flushed, and wait for whoever reads the log.
     try:
-        sys.stderr.fileno()
+        return sys.stderr.fileno()
     except (OSError, ValueError, AttributeError):
         # Replaced by something in memory: the log of the container is still there.
         os.fstat(2)
         return 2
-    return sys.stderr
 
 
 def _before_fork() -> None:
-    global _forking
-    _forking = True
-    if _owner is None:
-        return
+    _forking.add(get_ident())
     # A thread that had seen no fork may still be arming. Waiting for itself, in a signal handler that forks, would
     # be for ever: then the arming goes on after the fork, in a process that has no timer.
     deadline = time.monotonic() + 1
@@ -100,15 +99,16 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    global _forking
-    _forking = False
-    if _owner is not None and _expiry:
+    _forking.discard(get_ident())
+    # Another thread that forks will do it; until then no timer may be there for its child to inherit.
+    if _owner is not None and _expiry and not _forking:
         _start(_expiry - time.monotonic())
 
 
 def _after_fork_in_child() -> None:
-    global _forking, _owner, _expiry, _arming
-    _forking = False
+    global _owner, _expiry, _ever, _arming
+    _forking.clear()
+    _ever = False
     _owner = None
     _expiry = 0.0
     _arming = 0

@@ -15,7 +15,7 @@ from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: The way out that most errors with a directory have in common.
 WAY_OUT = "set LIVENESS_RUNDIR, or mount an emptyDir there"
@@ -110,7 +110,11 @@ def lines(data: bytes) -> tuple[bytes, bytes]:
 
 def encode_code(code: int, reason: object = "") -> bytes:
     """What ``error`` and ``ready`` hold: the code, and on a second line the reason if there is one."""
-    text = str(reason)
+    try:
+        text = str(reason)
+    except Exception as error:
+        # Not for want of words shall an alarm be lost.
+        text = f"no reason: {type(error).__name__} in its text"
     if not text:
         return b"%d" % code
     ascii_text = text.translate(_CONTROLS).encode("ascii", "backslashreplace")
@@ -261,13 +265,26 @@ class Directory:
 
     def write(self, name: str, data: bytes) -> None:
         """Replaces a file whole: a reader sees the old content or the new, never half. Raises OSError."""
-        os.close(self._replace(name, data, os.O_WRONLY))
+        self.write_if(name, data, None)
+
+    def write_if(self, name: str, data: bytes, still: Callable[[], bool] | None) -> bool:
+        """
+        The same, unless ``still`` says no when all but the rename is done; then returns False. Raises OSError.
+
+        A writer may be held up at any point. If what it looked at was wiped since, then so was its temporary file, and
+        the rename raises FileNotFoundError.
+        """
+        fd = self._replace(name, data, os.O_WRONLY, still)
+        if fd < 0:
+            return False
+        os.close(fd)
+        return True
 
     def write_and_keep(self, name: str, data: bytes) -> int:
         """The same, and returns a descriptor of the new file that may still write to it, never 0, 1 or 2."""
         import fcntl
 
-        fd = self._replace(name, data, os.O_RDWR)
+        fd = self._replace(name, data, os.O_RDWR, None)
         if fd > 2:
             return fd
         try:
@@ -276,7 +293,7 @@ class Directory:
         finally:
             os.close(fd)
 
-    def _replace(self, name: str, data: bytes, mode: int) -> int:
+    def _replace(self, name: str, data: bytes, mode: int, still: Callable[[], bool] | None) -> int:
         folder, _, file = f"{self.path}/{name}".rpartition("/")
         temporary = f"{folder}/.{file}.{os.urandom(6).hex()}"
         fd = -1
@@ -286,6 +303,10 @@ class Directory:
             os.fchmod(fd, 0o644)
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if still is not None and not still():
+                os.close(fd)
+                _unlink(temporary)
+                return -1
             # A rename, not a write in place: the probe may read at any moment.
             os.rename(temporary, f"{folder}/{file}")
         except BaseException:
@@ -307,30 +328,53 @@ class Directory:
         except FileNotFoundError:
             pass
 
-    def wipe(self) -> None:
+    def wipe(self, still: Callable[[], bool] | None = None) -> None:
         """
-        Removes a life from the directory: pid, error, ready, heartbeats, temporary files, start. Raises OSError.
+        Removes a life from the directory: pid, temporary files, error, ready, heartbeats, start. Raises OSError.
 
-        In that order: the pid goes first, so that no probe believes the rest, and start goes last, so that one who had
-        read the pid before still finds out that it is not that of a new process.
+        In that order: the pid goes first, so that no probe believes the rest, and no writer of that life begins
+        another write; then what those have at hand who had looked before; and start goes last, so that a probe that had
+        read the pid still finds out that it is not that of a new process. Ends when ``still`` says no.
         """
-        for name in ("pid", "error", "ready"):
+        for name in self._of_a_life():
+            if still is not None and not still():
+                return
             self.remove(name)
-        for name in self._in_beats():
-            self.remove(f"beat/{name}")
-        for name in _list(self.path):
-            if _is_temporary(name):
-                self.remove(name)
-        self.remove("start")
 
-    def _in_beats(self) -> Iterator[str]:
-        path = f"{self.path}/beat"
-        if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+    def _of_a_life(self) -> Iterator[str]:
+        yield "pid"
+        beat = f"{self.path}/beat"
+        if os.path.islink(beat) or (os.path.lexists(beat) and not os.path.isdir(beat)):
             # A link: what it leads to is not ours to empty.
-            os.unlink(path)
-        for name in _list(path):
-            if not name.startswith(".") or _is_temporary(name):
-                yield name
+            yield "beat"
+        for folder in ("", "beat/"):
+            for name in _list(f"{self.path}/{folder}"):
+                if _is_temporary(name):
+                    yield folder + name
+        yield "error"
+        yield "ready"
+        for name in _list(beat):
+            if not name.startswith("."):
+                yield f"beat/{name}"
+        yield "start"
+
+    def remove_beat_if(self, name: str, dead: Callable[[Beat], bool]) -> None:
+        """
+        Removes a heartbeat if, taken aside, it still is a dead one's. Raises OSError.
+
+        Between a look and an unlink its name may have been taken by a successor, who would be forgotten.
+        """
+        path, aside = f"{self.path}/beat/{name}", f"{self.path}/beat/.{name}.{os.urandom(6).hex()}"
+        os.rename(path, aside)
+        try:
+            beat = decode_beat(_read(aside))
+            if beat is None or not dead(beat):
+                # Unless there is a newer one by now.
+                os.link(aside, path)
+        except FileExistsError:
+            pass
+        finally:
+            _unlink(aside)
 
 
 def _read(path: str) -> bytes:

@@ -42,20 +42,31 @@ class _Life:
         self.fd = fd
         self.file = _fingerprint(os.fstat(fd))
 
-    def silence(self) -> None:
-        """Empties the pid file, which fails every probe, without a right to the directory. Raises OSError."""
+    def _check(self) -> os.stat_result:
         found = os.fstat(self.fd)
         # A daemon that closes all descriptors may have something else under this number by now.
-        if (found.st_dev, found.st_ino) == self.file[:2]:
-            os.ftruncate(self.fd, 0)
+        if (found.st_dev, found.st_ino) != self.file[:2]:
+            raise OSError("the descriptor of the pid file was closed")
+        return found
+
+    def silence(self) -> bool:
+        """
+        Empties the pid file, which fails every probe, without a right to the directory. Raises OSError.
+
+        Returns False if it is no longer the one that a probe may see: the life was reset or replaced.
+        """
+        if self._check().st_nlink == 0 or os.pread(self.fd, 8, 0) not in (b"", b"%d" % self.pid):
+            return False
+        os.ftruncate(self.fd, 0)
+        return True
 
     def close(self) -> None:
-        fd, self.fd = self.fd, -1
         try:
-            if fd >= 0 and _fingerprint(os.fstat(fd))[:2] == self.file[:2]:
-                os.close(fd)
+            self._check()
+            os.close(self.fd)
         except OSError:
             pass
+        self.fd = -1
 
 
 class _Beat:
@@ -96,6 +107,9 @@ class Unit:
         self._said_taken_over = False
         # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
         self._joined: tuple[str, str] | None = None
+        # The last that was declared for each file, and whether the last load() came to nothing.
+        self._declared: dict[str, tuple[int, bytes]] = {}
+        self._refused = False
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
         self._written: set[str] = {*()}
@@ -123,6 +137,7 @@ class Unit:
             _say_not_linux()
             checks_module.run(names, args, kwargs)
             return
+        self._refused = True
         try:
             me = proc.myself()
             self._directory.make()
@@ -142,6 +157,7 @@ class Unit:
                 self._begin()
         finally:
             self._loader = None
+        self._refused = False
         _log(_INFO, "liveness: state in %s", self.path)
 
     def set(self, error_code: int = 0, reason: object = "") -> None:
@@ -161,7 +177,7 @@ class Unit:
             self._declare("error", code, reason)
             return
         # Whoever meant to raise an alarm and got its number wrong still meant to.
-        wrong = f"error_code: {error_code!r}: must be a whole number from 0 to {10**state.CODE_DIGITS - 1}"
+        wrong = f"error_code: {_shown(error_code)}: must be a whole number from 0 to {10**state.CODE_DIGITS - 1}"
         if isinstance(error_code, str):
             wrong += " (a reason comes second: set(1, reason))"
         self._declare("error", 1, wrong)
@@ -230,13 +246,13 @@ class Unit:
             _say_not_linux()
             return
         known = self._beats.pop(name, None)
-        if known is not None and known.generation == _generation:
-            file = known.name
-        else:
-            file = name or self._default_beat(_myself())
-        stacks.disarm((self.path, file))
         with _Trouble(self.path, "cannot remove"):
-            if self._holds():
+            if known is not None and known.name and known.generation == _generation:
+                file = known.name
+            else:
+                file = name or self._default_beat(_myself())
+            stacks.disarm((self.path, file))
+            if self._may_beat():
                 self._directory.remove(f"beat/{file}")
             else:
                 self._say_taken_over("end_beat")
@@ -273,7 +289,7 @@ class Unit:
                         os.getpid(),
                         self._life.pid,
                     )
-                self._directory.wipe()
+                self._directory.wipe(None if self._life is None else self._start_is_ours)
             elif self._directory.read("pid") is not None:
                 self._say_taken_over("reset")
         self._forget(self._life)
@@ -293,16 +309,18 @@ class Unit:
     # Lives
 
     def _begin(self) -> None:
-        # An old life that was held up between its look and its write may have written meanwhile; none does after.
+        me = proc.myself()  # a check may have forked us into the background
+        # Another process may have loaded while our checks ran. Once its start is replaced it writes no more, and what
+        # it wrote goes: its "healthy" would be taken for ours.
+        self._directory.remove("pid")
+        self._directory.write("start", me.start.encode())
         for name in ("error", "ready"):
             if name not in self._written:
                 self._directory.remove(name)
-        me = proc.myself()  # a check may have forked us into the background
         for name in self._directory.beats():
             beat = self._find_beat(name)
             if beat is None or beat.pid != me.pid:
                 self._directory.remove(f"beat/{name}")
-        self._directory.write("start", me.start.encode())
         fd = self._directory.write_and_keep("pid", b"%d" % me.pid)
         self._life = _Life(me, fd)
 
@@ -310,36 +328,52 @@ class Unit:
         pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
         if not state.is_count(pid.encode(), 7) or int(pid) == me.pid:
             return
-        holder = proc.find(pid)
-        if holder is None or holder.is_zombie() or (start and start != holder.start):
+        if not _lives(pid, start):
             return
         # Without a start it may be the number of anybody, and a refusal would last for ever.
-        if start and _descends_from(me, holder.pid):
+        if start and _descends_from(me, int(pid)):
             raise LivenessError(
-                f"{self.path}: cannot load: the parent process {holder.pid} holds this unit (a worker beats, it does "
-                f"not load; to take over, call reset() first, or use another unit name)"
+                f"{self.path}: cannot load: the parent process {pid} holds this unit (a worker beats, it does "
+                f"not load; to take over on purpose, call reset() before load(), or use another unit name)"
             )
         _log(
             _WARNING,
             "liveness: %s: process %s, which lives, has loaded this unit too: it is replaced now (give each of the two "
             "a unit name)",
             self.path,
-            holder.pid,
+            pid,
         )
 
     def _holds(self) -> bool:
         """The life that we belong to is that in the directory. Who never loaded belongs to any. Raises OSError."""
         life = self._life
+        if self._refused and (life is None or life.pid != os.getpid()):
+            # Who was refused by a holder must not end its life on the way out.
+            return not self._is_held()
         if life is None:
             return True
         try:
-            # The very file that we wrote, most of the time: no need to read it.
-            if _fingerprint(os.stat(f"{self.path}/pid")) == life.file:
-                return True
+            # The very file that we wrote?
+            is_ours = _fingerprint(os.stat(f"{self.path}/pid")) == life.file
         except FileNotFoundError:
             return False
-        # An empty one was silenced.
-        return _text(self._directory, "start") == life.start and _text(self._directory, "pid") in ("", str(life.pid))
+        try:
+            # Who begins another life replaces start before pid.
+            start = state.lines(self._directory.read("start") or b"")[0]
+            pid = b"" if is_ours else state.lines(self._directory.read("pid") or b"")[0]
+        except state.Unreadable:
+            # No descriptor is left, perhaps: then the file itself is all there is to go by.
+            return is_ours
+        # An empty pid was silenced.
+        return start == life.start.encode() and pid in (b"", b"%d" % life.pid)
+
+    def _start_is_ours(self) -> bool:
+        return self._life is not None and _text(self._directory, "start") == self._life.start
+
+    def _is_held(self) -> bool:
+        """A living process that is not ourselves has loaded, or may have."""
+        pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
+        return state.is_count(pid.encode(), 7) and int(pid) != os.getpid() and _lives(pid, start) is not False
 
     def _may_beat(self) -> bool:
         """
@@ -349,11 +383,11 @@ class Unit:
         """
         if self._life is not None:
             return self._holds()
+        if not self._holds():
+            return False
         found = (_text(self._directory, "pid"), _text(self._directory, "start"))
-        if self._joined is None and all(found):
-            process = proc.find(found[0]) if state.is_count(found[0].encode(), 7) else None
-            if process is not None and process.start == found[1]:
-                self._joined = found
+        if self._joined is None and all(found) and state.is_count(found[0].encode(), 7) and _lives(*found):
+            self._joined = found
         return self._joined is None or self._joined == found
 
     def _check_directory(self) -> None:
@@ -369,7 +403,7 @@ class Unit:
             ) from error
 
     def _forget(self, life: _Life | None) -> None:
-        for known in self._beats.values():
+        for known in list(self._beats.values()):
             if known.generation == _generation:
                 stacks.disarm((self.path, known.name))
         self._beats.clear()
@@ -383,6 +417,8 @@ class Unit:
             _log(_WARNING, "liveness: %s: %s: %s", self.path, verb, self._taken_over())
 
     def _taken_over(self) -> str:
+        if self._refused:
+            return "nothing is written: another process holds the unit, and load() came to nothing"
         pid = self._life.pid if self._life else (self._joined or "?")[0]
         return (
             f"nothing is written: the life of process {pid} is over (it was reset, or another process has loaded the "
@@ -395,19 +431,39 @@ class Unit:
         if not _LINUX:
             _say_not_linux()
             return
-        data = state.encode_code(code, reason)
+        mine = self._declared[name] = (code, state.encode_code(code, reason))
         try:
-            if not self._holds():
-                raise TakenOver(f"{self.path}: {self._taken_over()}")
-            if self._life is None:
-                self._check_directory()
-            self._written.add(name)
-            self._directory.write(name, data)
+            while True:
+                if self._life is None:
+                    self._check_directory()
+                self._written.add(name)
+                if not self._directory.write_if(name, mine[1], self._holds):
+                    raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}")
+                if self._declared[name] is mine:
+                    return
+                # A signal handler or another thread has declared a later one, and we have just undone it.
+                mine = self._declared[name]
         except OSError as error:
+            if not self._holds():
+                raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}") from error
             way = self._raise_alarm(name) if code else ""
             raise LivenessError(
                 f"{self.path}/{name}: cannot write {code}: {state.why(error)}{way} ({state.WAY_OUT})"
             ) from error
+
+    def _silenced(self, name: str, code: int) -> str:
+        """
+        For an alarm that finds its life gone from where it looks: a chroot or a mount may have come between.
+
+        Then our pid file is still linked somewhere, where the probe looks, and can be emptied. Of a life that was reset
+        or replaced it is not.
+        """
+        try:
+            if name == "error" and code and not self._refused and self._life is not None and self._life.silence():
+                return "; but its pid file is still there, and was emptied, which is not healthy"
+        except OSError:
+            pass
+        return ""
 
     def _raise_alarm(self, name: str) -> str:
         """The code cannot be written: says the same in another way, and returns which. Never raises."""
@@ -420,8 +476,7 @@ class Unit:
         except OSError:
             pass
         try:
-            if name == "error" and self._life is not None:
-                self._life.silence()
+            if name == "error" and self._life is not None and self._life.silence():
                 return "; the pid file was emptied instead, which is not healthy"
         except OSError:
             pass
@@ -459,7 +514,7 @@ class Unit:
                 return
             if trouble is None:
                 self._write_beat(known, at)
-        except (OSError, ValueError, LivenessError) as error:
+        except (OSError, ValueError, LivenessError, state.Unreadable) as error:
             trouble = error
         if trouble is not None:
             known.due = before + 1
@@ -496,15 +551,18 @@ class Unit:
             self._sweep(known.name)
 
     def _put_beat(self, name: str, beat: state.Beat) -> None:
+        data = state.encode_beat(beat)
         try:
-            self._directory.write(f"beat/{name}", state.encode_beat(beat))
+            self._directory.write_if(f"beat/{name}", data, self._may_beat)
         except FileNotFoundError:
-            self._directory.make_beats()
-            self._directory.write(f"beat/{name}", state.encode_beat(beat))
+            # No folder yet; or our life was wiped while we wrote, and the second time we see that.
+            if self._may_beat():
+                self._directory.make_beats()
+                self._directory.write_if(f"beat/{name}", data, self._may_beat)
 
     def _warn_of_another(self, name: str, me: proc.Process) -> None:
         other = self._find_beat(name)
-        if other is not None and (other.pid, other.start) != (me.pid, me.start) and not _is_dead(other):
+        if other is not None and (other.pid, other.start) != (me.pid, me.start) and _lives(other.pid, other.start):
             _log(
                 _WARNING,
                 "liveness: %s: heartbeat %r is that of process %s, which lives: one name for two loops hides the hang "
@@ -523,7 +581,7 @@ class Unit:
             if name != ours and state.role_of(name) == role:
                 beat = self._find_beat(name)
                 if beat is not None and _is_dead(beat):
-                    self._directory.remove(f"beat/{name}")
+                    self._directory.remove_beat_if(name, _is_dead)
 
     def _find_beat(self, name: str) -> state.Beat | None:
         try:
@@ -668,9 +726,20 @@ def _descends_from(me: proc.Process, pid: int) -> bool:
     while parent > 0:
         if parent == pid:
             return True
-        process = proc.find(parent)
+        try:
+            process = proc.find(parent)
+        except OSError:
+            return False
         parent = process.parent if process is not None else 0
     return False
+
+
+def _shown(value: object) -> str:
+    # Some things have no text, like a number of 5,000 digits.
+    try:
+        return repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
 
 
 def _whole(number: object) -> int | None:
@@ -692,9 +761,17 @@ def _text(directory: state.Directory, name: str) -> str:
         return ""
 
 
+def _lives(pid: int | str, start: str) -> bool | None:
+    """That very process lives, or any of the number if no start is known. None if /proc cannot tell: it may hide it."""
+    try:
+        process = proc.find(pid)
+    except OSError:
+        return None
+    return process is not None and not process.is_zombie() and start in ("", process.start)
+
+
 def _is_dead(beat: state.Beat) -> bool:
-    process = proc.find(beat.pid)
-    return process is None or process.is_zombie() or process.start != beat.start
+    return _lives(beat.pid, beat.start) is False
 
 
 def _fingerprint(found: os.stat_result) -> tuple[int, int, int, int]:

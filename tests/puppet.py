@@ -6,6 +6,7 @@ Run as a program by conftest.Puppet; nothing of liveness is replaced in it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 def main() -> None:
     # What it prints itself is no answer.
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200), "w")
     os.dup2(2, 1)
     world: dict[str, Any] = {"__name__": "puppet"}
     for line in sys.stdin:

@@ -300,12 +300,12 @@ def test_an_outage_costs_one_attempt_a_second(rundir: Path, monkeypatch: pytest.
     unit = Unit("u", rundir)
     attempts = []
 
-    def refuse(self: state.Directory, name: str, data: bytes) -> None:
+    def refuse(self: state.Directory, name: str, *_: object) -> bool:
         attempts.append(name)
         raise OSError(28, "No space left on device")
 
     unit.load([])
-    monkeypatch.setattr(state.Directory, "write", refuse)
+    monkeypatch.setattr(state.Directory, "write_if", refuse)
     end = time.monotonic() + 2
     while time.monotonic() < end:
         unit.beat(9)
@@ -369,15 +369,15 @@ def test_a_later_beat_of_a_signal_handler_is_not_undone_by_the_one_it_interrupte
     unit.load([])
     unit.beat(9)
     clock.now += 1
-    write = state.Directory.write
+    write = state.Directory.write_if
 
-    def interrupted(self: state.Directory, name: str, data: bytes) -> None:
-        monkeypatch.setattr(state.Directory, "write", write)
+    def interrupted(self: state.Directory, name: str, data: bytes, still: Callable[[], bool]) -> bool:
+        monkeypatch.setattr(state.Directory, "write_if", write)
         clock.now += 1
         unit.beat(9)
-        write(self, name, data)
+        return write(self, name, data, still)
 
-    monkeypatch.setattr(state.Directory, "write", interrupted)
+    monkeypatch.setattr(state.Directory, "write_if", interrupted)
     unit.beat(9)
     assert on_disk(rundir)[0] == "5002"
     unit.reset()
@@ -638,3 +638,91 @@ def test_the_worker_among_the_examples_prints_its_stacks_when_it_hangs(rundir: P
         worker.kill()
         err = worker.communicate()[1]
     assert b"in work_on" in err
+
+
+def test_a_successor_that_takes_the_name_of_a_dead_one_while_that_is_swept_is_kept(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    (rundir / "u" / "beat").mkdir()
+    (rundir / "u" / "beat" / "w.1").write_text("1 1 4194304 1\n")
+    remove = state.Directory.remove_beat_if
+
+    def just_then(self: state.Directory, name: str, dead: Callable[[state.Beat], bool]) -> None:
+        unit.beat(9, "w.1")
+        remove(self, name, dead)
+
+    monkeypatch.setattr(state.Directory, "remove_beat_if", just_then)
+    unit.beat(9, "w.2")
+    assert on_disk(rundir, "w.1")[2] == str(os.getpid())
+    assert sorted(os.listdir(rundir / "u" / "beat")) == ["w.1", "w.2"]
+    unit.reset()
+
+
+@needs_root
+def test_a_beat_folder_that_may_not_be_listed_is_an_outage(rundir: Path) -> None:
+    program = (
+        "import fcntl, importlib, logging, os, liveness\n"
+        f"unit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\nos.mkdir(unit.path + '/beat')\n"
+        "os.chmod(unit.path + '/beat', 0o333)\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "unit.beat(9, 'w.1'); print('fine')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "fine\n"
+    assert "cannot read beat" in done.stderr
+
+
+def test_a_stderr_that_nobody_reads_holds_up_neither_a_beat_nor_a_fork(rundir: Path) -> None:
+    program = (
+        "import os, sys, threading, time, liveness\n"
+        f"unit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\nunit.beat(60, traceback=True)\n"
+        "def fill():\n  while True: sys.stderr.write('x' * 1000 + chr(10)); sys.stderr.flush()\n"
+        "threading.Thread(target=fill, daemon=True).start()\n"
+        "time.sleep(1)\n"
+        "unit.beat(61, traceback=True)\n"
+        "pid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)\n"
+        "print('fine', flush=True)\nos._exit(0)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        # Of its stderr not a byte is read meanwhile.
+        assert process.stdout.readline() == "fine\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+FORKS["forks in threads, with another module's hooks"] = (
+    "stop = time.monotonic() + 3\n"
+    "def fork():\n"
+    "  while time.monotonic() < stop:\n"
+    "    pid = os.fork()\n"
+    "    if not pid: unit.beat(60, str(os.getpid()), True); os._exit(3)\n"
+    "    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
+    "threads = [threading.Thread(target=fork) for _ in range(3)]\n"
+    "for t in threads: t.start()\n"
+    "for t in threads: t.join()\n"
+)
+FORKS["a signal handler that ends the life while the timer is armed"] = (
+    "import liveness.stacks as stacks\n"
+    "stderr = stacks._stderr\n"
+    "def interrupted():\n"
+    "  stacks._stderr = stderr\n"
+    "  unit.reset()\n"
+    "  return stderr()\n"
+    "stacks._stderr = interrupted\n"
+    "unit.beat(30, traceback=True)\n"
+    "pid = os.fork()\n"
+    "if not pid: sys.exit(3)\n"
+    "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
+    "unit.load([])\n"
+)
