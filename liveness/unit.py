@@ -107,8 +107,9 @@ class Unit:
         self._said_taken_over = False
         # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
         self._joined: tuple[str, str] | None = None
-        # The last that was declared for each file, and whether the last load() came to nothing.
-        self._declared: dict[str, tuple[int, bytes]] = {}
+        # The last that was declared for each file, the last alarm, and whether the last load() came to nothing.
+        self._declared: dict[str, bytes] = {}
+        self._alarms: dict[str, bytes] = {}
         self._refused = False
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
@@ -172,15 +173,16 @@ class Unit:
         a loss of privileges, the pid file is emptied, which lasts until the next ``load``. So it does for a code that
         is no code, for which BadArgument is raised.
         """
+        before = self._alarms.get("error")
         code = _whole(error_code)
         if code is not None and 0 <= code < 10**state.CODE_DIGITS:
-            self._declare("error", code, reason)
+            self._declare("error", code, reason, before)
             return
         # Whoever meant to raise an alarm and got its number wrong still meant to.
         wrong = f"error_code: {_shown(error_code)}: must be a whole number from 0 to {10**state.CODE_DIGITS - 1}"
         if isinstance(error_code, str):
             wrong += " (a reason comes second: set(1, reason))"
-        self._declare("error", 1, wrong)
+        self._declare("error", 1, wrong, before)
         raise BadArgument(f"{wrong} (declared as error 1)")
 
     def set_ready(self, ready: bool = True, reason: object = "") -> None:
@@ -190,7 +192,7 @@ class Unit:
         The reason, the callers and the errors are those of ``set``. Where "not ready" cannot be written for want of
         room, an empty file says so.
         """
-        self._declare("ready", 0 if ready else 1, reason)
+        self._declare("ready", 0 if ready else 1, reason, self._alarms.get("ready"))
 
     def beat(self, ttl: int, name: str | None = None, traceback: bool = False) -> None:
         """
@@ -427,17 +429,22 @@ class Unit:
 
     # Writing
 
-    def _declare(self, name: str, code: int, reason: object) -> None:
+    def _declare(self, name: str, code: int, reason: object, alarm: bytes | None) -> None:
         if not _LINUX:
             _say_not_linux()
             return
-        mine = self._declared[name] = (code, state.encode_code(code, reason))
+        mine = self._declared[name] = state.encode_code(code, reason)
+        if code:
+            self._alarms[name] = mine
+        elif self._alarms.get(name) is not alarm:
+            # Raised while this call was under way, in a signal handler or another thread: it stands.
+            mine = self._declared[name] = self._alarms[name]
         try:
             while True:
                 if self._life is None:
                     self._check_directory()
                 self._written.add(name)
-                if not self._directory.write_if(name, mine[1], self._holds):
+                if not self._directory.write_if(name, mine, self._holds):
                     raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}")
                 if self._declared[name] is mine:
                     return

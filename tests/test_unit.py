@@ -929,6 +929,35 @@ def test_an_alarm_in_a_signal_handler_is_not_undone_by_the_set_that_it_interrupt
     unit.reset()
 
 
+def test_an_alarm_in_a_signal_handler_stands_wherever_in_a_set_it_comes(puppet: Puppet, judge: Judge) -> None:
+    puppet("liveness.load([])")
+    puppet("inside = None")
+    puppet(
+        "def handler(number, frame):\n"
+        "  global inside\n"
+        "  inside = inside or any(f.f_code.co_name == '_declare' for f in iter_frames(frame))\n"
+        "  liveness.set(7)"
+    )
+    puppet("def iter_frames(frame):\n  while frame: yield frame; frame = frame.f_back")
+    puppet("signal.signal(signal.SIGALRM, handler)")
+    puppet(
+        "def call(delay):\n"
+        "  global inside\n"
+        "  inside = None\n"
+        "  signal.setitimer(signal.ITIMER_REAL, delay)\n"
+        "  unit = liveness.unit.find()\n"
+        "  end = time.monotonic() + 0.05\n"
+        "  while inside is None: liveness.Unit.set(unit)\n"
+        "  return inside"
+    )
+    hits = 0
+    for number in range(400):
+        if puppet(f"call({0.0002 + number % 37 * 0.00003})"):
+            hits += 1
+            assert judge.python() == "error 7"
+    assert hits > 100
+
+
 def test_an_alarm_whose_words_or_number_cannot_be_rendered_is_an_alarm(rundir: Path, judge: Judge) -> None:
     class Wordless:
         def __str__(self) -> str:
