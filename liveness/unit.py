@@ -108,8 +108,8 @@ class Unit:
         # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
         self._joined: tuple[str, str] | None = None
         # The last that was declared for each file, the last alarm, and whether the last load() came to nothing.
-        self._declared: dict[str, bytes] = {}
-        self._alarms: dict[str, bytes] = {}
+        self._declared: dict[str, list[bytes]] = {}
+        self._alarms: dict[str, list[bytes]] = {}
         self._refused = False
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
@@ -429,11 +429,12 @@ class Unit:
 
     # Writing
 
-    def _declare(self, name: str, code: int, reason: object, alarm: bytes | None) -> None:
+    def _declare(self, name: str, code: int, reason: object, alarm: list[bytes] | None) -> None:
         if not _LINUX:
             _say_not_linux()
             return
-        mine = self._declared[name] = state.encode_code(code, reason)
+        # A list, since two declarations of the same text are still two.
+        mine = self._declared[name] = [state.encode_code(code, reason)]
         if code:
             self._alarms[name] = mine
         elif self._alarms.get(name) is not alarm:
@@ -444,7 +445,7 @@ class Unit:
                 if self._life is None:
                     self._check_directory()
                 self._written.add(name)
-                if not self._directory.write_if(name, mine, self._holds):
+                if not self._directory.write_if(name, mine[0], self._holds):
                     raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}")
                 if self._declared[name] is mine:
                     return
