@@ -15,7 +15,7 @@ from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
 #: The way out that most errors with a directory have in common.
 WAY_OUT = "set LIVENESS_RUNDIR, or mount an emptyDir there"
@@ -328,18 +328,20 @@ class Directory:
         except FileNotFoundError:
             pass
 
-    def wipe(self, still: Callable[[], bool] | None = None) -> None:
+    def wipe(self, still: Callable[[], bool] | None = None, keep: Container[str] = ()) -> None:
         """
         Removes a life from the directory: pid, temporary files, error, ready, heartbeats, start. Raises OSError.
 
         In that order: the pid goes first, so that no probe believes the rest, and no writer of that life begins
         another write; then what those have at hand who had looked before; and start goes last, so that a probe that had
-        read the pid still finds out that it is not that of a new process. Ends when ``still`` says no.
+        read the pid still finds out that it is not that of a new process. Ends when ``still`` says no, and leaves what
+        is in ``keep`` by then.
         """
         for name in self._of_a_life():
             if still is not None and not still():
                 return
-            self.remove(name)
+            if name not in keep:
+                self.remove(name)
 
     def _of_a_life(self) -> Iterator[str]:
         yield "pid"

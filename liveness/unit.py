@@ -113,7 +113,7 @@ class Unit:
         self._refused = False
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
-        self._written: set[str] = {*()}
+        self._written: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Unit({self.unitname!r}, rundir={self.rundir!r})"
@@ -129,9 +129,9 @@ class Unit:
         The pid is that of the process that makes this call: a daemon that forks itself into the background, or that
         drops privileges, does so first. Not healthy yet: ``set()`` is what says so.
 
-        Raises LivenessError if the unit is held by the calling process's living parent (a worker beats, it does not
-        load), if the directory cannot be made or written, or is not ours, or if /proc is that of another pid namespace.
-        If another living process holds the unit, it is warned of in the log and replaced.
+        Raises LivenessError if the unit is held by a living process from which the caller descends (a worker beats, it
+        does not load), if the directory cannot be made or written, or is not ours, or if /proc is that of another pid
+        namespace. If another living process holds the unit, it is warned of in the log and replaced.
         """
         names = checks_module.names(checks)
         if not _LINUX:
@@ -149,10 +149,10 @@ class Unit:
         self._joined = None
         self._said_taken_over = False
         self._loader = me
-        self._written = {*()}
+        self._written = set()
         try:
             with _Trouble(self.path, "cannot remove the state of an earlier life"):
-                self._directory.wipe()
+                self._directory.wipe(keep=self._written)
             checks_module.run(names, args, kwargs)
             with _Trouble(self.path, "cannot write"):
                 self._begin()
@@ -170,8 +170,9 @@ class Unit:
 
         Raises TakenOver if the unit was reset or loaded anew by another process, and LivenessError if nothing can be
         written. An alarm gets through all the same wherever anything can be done: then ``error`` is removed, or, after
-        a loss of privileges, the pid file is emptied, which lasts until the next ``load``. So it does for a code that
-        is no code, for which BadArgument is raised.
+        a loss of privileges or a chroot, the pid file is emptied, which lasts until the next ``load``. So it does for a
+        code that is no code, for which BadArgument is raised. An alarm that a signal handler or another thread raises
+        while a ``set()`` is under way stands.
         """
         before = self._alarms.get("error")
         code = _whole(error_code)
@@ -347,7 +348,7 @@ class Unit:
         )
 
     def _holds(self) -> bool:
-        """The life that we belong to is that in the directory. Who never loaded belongs to any. Raises OSError."""
+        """The life that we belong to is that in the directory. Who never loaded belongs to any."""
         life = self._life
         if self._refused and (life is None or life.pid != os.getpid()):
             # Who was refused by a holder must not end its life on the way out.
@@ -359,6 +360,9 @@ class Unit:
             is_ours = _fingerprint(os.stat(f"{self.path}/pid")) == life.file
         except FileNotFoundError:
             return False
+        except OSError:
+            # Out of reach, and so the write will be; what an alarm can do then goes by the descriptor.
+            is_ours = True
         try:
             # Who begins another life replaces start before pid.
             start = state.lines(self._directory.read("start") or b"")[0]

@@ -459,6 +459,25 @@ def test_what_a_signal_handler_says_while_the_checks_run_is_kept(puppet: Puppet,
     assert judge(mode="ready") == "not ready: draining"
 
 
+def test_what_a_signal_handler_says_while_the_old_life_is_removed_is_kept(
+    rundir: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    unlink = os.unlink
+
+    def interrupted(path: str) -> None:
+        monkeypatch.setattr(os, "unlink", unlink)
+        unlink(path)
+        unit.set_ready(False, "draining")
+
+    monkeypatch.setattr(os, "unlink", interrupted)
+    unit.load([])
+    unit.set()
+    assert judge(mode="ready") == "not ready: draining"
+    unit.reset()
+
+
 def test_a_life_may_load_again(puppet: Puppet, judge: Judge) -> None:
     for _ in range(3):
         puppet("liveness.load([])")
@@ -778,9 +797,11 @@ def test_an_alarm_gets_through_a_full_disk(puppets: Puppets, judge: Judge, rundi
 
 
 @needs_root
-def test_an_alarm_gets_through_a_loss_of_privileges(puppet: Puppet, judge: Judge) -> None:
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_an_alarm_gets_through_a_loss_of_privileges(puppet: Puppet, judge: Judge, rundir: Path, mode: int) -> None:
     puppet("liveness.load([])")
     puppet("liveness.set()")
+    rundir.chmod(mode)
     puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
     with pytest.raises(PuppetError, match="error: cannot write 0: permission denied .set LIVENESS_RUNDIR"):
         puppet("liveness.set()")
