@@ -16,6 +16,9 @@ test: .venv/ready ## every test; as root it installs missing shells and tools fi
 test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 	@sh tests/pythons.sh
 
+bench: .venv/ready ## what the probe and the verbs cost, beside what people use today
+	@.venv/bin/python bench/measure.py
+
 lint: .venv/ready ## ruff, mypy and shellcheck; silent if all is well
 	@sh tests/lint.sh
 
@@ -48,4 +51,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test test-pythons lint info html install uninstall clean
+.PHONY: help demo test test-pythons bench lint info html install uninstall clean

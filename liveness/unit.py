@@ -32,20 +32,20 @@ _default: Unit | None = None
 
 
 class _Life:
-    """One life of a unit: the process that loaded it, and the pid file that it wrote."""
+    """One life of a unit: the process that loaded it, and the pid and start files that it wrote."""
 
-    __slots__ = ("fd", "file", "pid", "start")
+    __slots__ = ("fd", "files", "pid", "start")
 
-    def __init__(self, me: proc.Process, fd: int) -> None:
+    def __init__(self, me: proc.Process, fd: int, start_file: os.stat_result) -> None:
         self.pid = me.pid
         self.start = me.start
         self.fd = fd
-        self.file = _fingerprint(os.fstat(fd))
+        self.files = (_fingerprint(os.fstat(fd)), _fingerprint(start_file))
 
     def _check(self) -> os.stat_result:
         found = os.fstat(self.fd)
         # A daemon that closes all descriptors may have something else under this number by now.
-        if (found.st_dev, found.st_ino) != self.file[:2]:
+        if (found.st_dev, found.st_ino) != self.files[0][:2]:
             raise OSError("the descriptor of the pid file was closed")
         return found
 
@@ -317,15 +317,15 @@ class Unit:
         # it wrote goes: its "healthy" would be taken for ours.
         self._directory.remove("pid")
         self._directory.write("start", me.start.encode())
-        for name in ("error", "ready"):
-            if name not in self._written:
-                self._directory.remove(name)
+        self._written.add("start")
         for name in self._directory.beats():
             beat = self._find_beat(name)
-            if beat is None or beat.pid != me.pid:
-                self._directory.remove(f"beat/{name}")
+            if beat is not None and beat.pid == me.pid:
+                self._written.add(f"beat/{name}")
+        self._directory.wipe(keep=self._written)
+        start_file = os.stat(f"{self.path}/start")
         fd = self._directory.write_and_keep("pid", b"%d" % me.pid)
-        self._life = _Life(me, fd)
+        self._life = _Life(me, fd, start_file)
 
     def _mind_the_holder(self, me: proc.Process) -> None:
         pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
@@ -356,22 +356,17 @@ class Unit:
         if life is None:
             return True
         try:
-            # The very file that we wrote?
-            is_ours = _fingerprint(os.stat(f"{self.path}/pid")) == life.file
+            # The very files that we wrote? A look takes no descriptor, which may be what an alarm is about. Both, since
+            # who begins another life replaces start before pid.
+            if (_fingerprint(os.stat(f"{self.path}/pid")), _fingerprint(os.stat(f"{self.path}/start"))) == life.files:
+                return True
         except FileNotFoundError:
             return False
         except OSError:
             # Out of reach, and so the write will be; what an alarm can do then goes by the descriptor.
-            is_ours = True
-        try:
-            # Who begins another life replaces start before pid.
-            start = state.lines(self._directory.read("start") or b"")[0]
-            pid = b"" if is_ours else state.lines(self._directory.read("pid") or b"")[0]
-        except state.Unreadable:
-            # No descriptor is left, perhaps: then the file itself is all there is to go by.
-            return is_ours
+            return True
         # An empty pid was silenced.
-        return start == life.start.encode() and pid in (b"", b"%d" % life.pid)
+        return self._start_is_ours() and _text(self._directory, "pid") in ("", str(life.pid))
 
     def _start_is_ours(self) -> bool:
         return self._life is not None and _text(self._directory, "start") == self._life.start
@@ -449,7 +444,12 @@ class Unit:
                 if self._life is None:
                     self._check_directory()
                 self._written.add(name)
-                if not self._directory.write_if(name, mine[0], self._holds):
+                try:
+                    written = self._directory.write_if(name, mine[0], self._holds)
+                except FileNotFoundError:
+                    # A load() of our own has removed our temporary file: once more.
+                    written = self._directory.write_if(name, mine[0], self._holds)
+                if not written:
                     raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}")
                 if self._declared[name] is mine:
                     return
