@@ -367,13 +367,13 @@ class Directory:
         Between a look and an unlink its name may have been taken by a successor, who would be forgotten.
         """
         path, aside = f"{self.path}/beat/{name}", f"{self.path}/beat/.{name}.{os.urandom(6).hex()}"
-        os.rename(path, aside)
         try:
+            os.rename(path, aside)
             beat = decode_beat(_read(aside))
             if beat is None or not dead(beat):
-                # Unless there is a newer one by now.
                 os.link(aside, path)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):
+            # There is a newer one by now; or another successor was faster.
             pass
         finally:
             _unlink(aside)

@@ -660,6 +660,26 @@ def test_a_successor_that_takes_the_name_of_a_dead_one_while_that_is_swept_is_ke
     unit.reset()
 
 
+def test_two_successors_that_sweep_at_once_are_no_outage(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    (rundir / "u" / "beat").mkdir()
+    (rundir / "u" / "beat" / "w.1").write_text("1 1 4194304 1\n")
+    remove = state.Directory.remove_beat_if
+
+    def too_late(self: state.Directory, name: str, dead: Callable[[state.Beat], bool]) -> None:
+        self.remove(f"beat/{name}")
+        remove(self, name, dead)
+
+    monkeypatch.setattr(state.Directory, "remove_beat_if", too_late)
+    unit.beat(9, "w.2")
+    assert os.listdir(rundir / "u" / "beat") == ["w.2"]
+    assert caplog.messages == []
+    unit.reset()
+
+
 @needs_root
 def test_a_beat_folder_that_may_not_be_listed_is_an_outage(rundir: Path) -> None:
     program = (
