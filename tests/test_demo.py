@@ -21,7 +21,7 @@ LIFE = [
     (0, "healthy: "),
     (1, "not ready: draining"),
     (0, "healthy: "),
-    (1, "no heartbeat 'main' for 3 s (limit 2 s)"),
+    (1, "no heartbeat 'main' for "),
     (0, "healthy: "),
     (1, "is gone"),
     (1, "not set (no error code in DIR/run/worker)"),

@@ -109,7 +109,7 @@ def test_a_stopped_process_is_found_by_its_heartbeat_and_heals_when_it_goes_on(p
     puppet("liveness.set()")
     assert judge().startswith("healthy: ")
     puppet.signal(signal.SIGSTOP)
-    until(lambda: judge() == "no heartbeat 'main' for 2 s (limit 1 s)")
+    until(lambda: judge().startswith("no heartbeat 'main' for "))
     puppet.signal(signal.SIGCONT)
     puppet("liveness.beat(9)")
     assert judge().startswith("healthy")
