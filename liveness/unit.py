@@ -107,10 +107,11 @@ class Unit:
         self._said_taken_over = False
         # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
         self._joined: tuple[str, str] | None = None
-        # The last that was declared for each file, the last alarm, and whether the last load() came to nothing.
+        # The last that was declared for each file, and the last alarm.
         self._declared: dict[str, list[bytes]] = {}
         self._alarms: dict[str, list[bytes]] = {}
-        self._refused = False
+        # The pid of the process whose last load() has come to no life; children that it forks meanwhile inherit this.
+        self._refused = 0
         # While load() runs: the process that does, and the files that this life has written so far.
         self._loader: proc.Process | None = None
         self._written: set[str] = set()
@@ -138,7 +139,7 @@ class Unit:
             _say_not_linux()
             checks_module.run(names, args, kwargs)
             return
-        self._refused = True
+        self._refused = os.getpid()
         try:
             me = proc.myself()
             self._directory.make()
@@ -158,7 +159,7 @@ class Unit:
                 self._begin()
         finally:
             self._loader = None
-        self._refused = False
+        self._refused = 0
         _log(_INFO, "liveness: state in %s", self.path)
 
     def set(self, error_code: int = 0, reason: object = "") -> None:
@@ -350,7 +351,7 @@ class Unit:
     def _holds(self) -> bool:
         """The life that we belong to is that in the directory. Who never loaded belongs to any."""
         life = self._life
-        if self._refused and (life is None or life.pid != os.getpid()):
+        if self._was_refused() and (life is None or life.pid != os.getpid()):
             # Who was refused by a holder must not end its life on the way out.
             return not self._is_held()
         if life is None:
@@ -367,6 +368,9 @@ class Unit:
             return True
         # An empty pid was silenced.
         return self._start_is_ours() and _text(self._directory, "pid") in ("", str(life.pid))
+
+    def _was_refused(self) -> bool:
+        return self._refused != 0 and self._refused == os.getpid()
 
     def _start_is_ours(self) -> bool:
         return self._life is not None and _text(self._directory, "start") == self._life.start
@@ -418,7 +422,7 @@ class Unit:
             _log(_WARNING, "liveness: %s: %s: %s", self.path, verb, self._taken_over())
 
     def _taken_over(self) -> str:
-        if self._refused:
+        if self._was_refused():
             return "nothing is written: another process holds the unit, and load() came to nothing"
         pid = self._life.pid if self._life else (self._joined or "?")[0]
         return (
@@ -471,7 +475,9 @@ class Unit:
         or replaced it is not.
         """
         try:
-            if name == "error" and code and not self._refused and self._life is not None and self._life.silence():
+            if not code or name != "error" or self._life is None or self._was_refused():
+                return ""
+            if self._life.silence():
                 return "; but its pid file is still there, and was emptied, which is not healthy"
         except OSError:
             pass

@@ -1031,6 +1031,29 @@ def test_who_was_refused_by_a_parent_does_not_end_its_life_on_the_way_out(puppet
         assert judge() == f"healthy: process {parent.pid}, error 0, fresh heartbeats: 0"
 
 
+def test_a_worker_that_a_check_has_forked_may_beat_and_raise_alarms(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    # It was made in the middle of a load(), which has come to a life since.
+    (rundir / "pool.py").write_text(
+        "import os, liveness\n"
+        "hear, told = os.pipe()\n"
+        "def health():\n"
+        "    global worker\n"
+        "    worker = os.fork()\n"
+        "    if not worker:\n"
+        "        os.read(hear, 1); liveness.beat(9); liveness.set(7, 'worker sick'); os._exit(0)\n"
+    )
+    puppet("liveness.load(['pool'])")
+    puppet("liveness.set()")
+    assert puppet("import pool") is None
+    worker = puppet("pool.worker")
+    puppet("os.write(pool.told, b'x')")
+    assert puppet("os.waitpid(pool.worker, 0)[1]") == 0
+    assert judge() == "error 7: worker sick"
+    puppet("liveness.set()")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
+    assert (rundir / "u" / "beat" / f"worker.{worker}").exists()
+
+
 def test_who_failed_its_checks_changes_nothing_of_who_has_loaded_since(
     puppets: Puppets, judge: Judge, rundir: Path
 ) -> None:
