@@ -388,8 +388,9 @@ def test_a_later_beat_of_a_signal_handler_is_not_undone_by_the_one_it_interrupte
 
 def hung(program: str, rundir: Path, seconds: float) -> subprocess.CompletedProcess[str]:
     """Runs a program in a process of its own for that long, and kills it if it has not ended."""
-    text = f"import liveness, os, sys, threading, time\nunit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\n"
-    text += program
+    # logging first: its hooks for forks then come between ours and the fork.
+    text = "import logging, liveness, os, sys, threading, time\n"
+    text += f"unit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\n{program}"
     process = subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -557,6 +558,31 @@ FORKS = {
         "while time.monotonic() < end: n += 1; unit.beat(1 + n % 2, traceback=True)\n"
         "signal.setitimer(signal.ITIMER_REAL, 0)\n"
     ),
+    "forks in threads, with another module's hooks": (
+        "stop = time.monotonic() + 3\n"
+        "def fork():\n"
+        "  while time.monotonic() < stop:\n"
+        "    pid = os.fork()\n"
+        "    if not pid: unit.beat(60, str(os.getpid()), True); os._exit(3)\n"
+        "    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
+        "threads = [threading.Thread(target=fork) for _ in range(3)]\n"
+        "for t in threads: t.start()\n"
+        "for t in threads: t.join()\n"
+    ),
+    "a signal handler that ends the life while the timer is armed": (
+        "import liveness.stacks as stacks\n"
+        "stderr = stacks._stderr\n"
+        "def interrupted():\n"
+        "  stacks._stderr = stderr\n"
+        "  unit.reset()\n"
+        "  return stderr()\n"
+        "stacks._stderr = interrupted\n"
+        "unit.beat(30, traceback=True)\n"
+        "pid = os.fork()\n"
+        "if not pid: sys.exit(3)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
+        "unit.load([])\n"
+    ),
 }
 
 
@@ -719,30 +745,3 @@ def test_a_stderr_that_nobody_reads_holds_up_neither_a_beat_nor_a_fork(rundir: P
     finally:
         process.kill()
         process.communicate()
-
-
-FORKS["forks in threads, with another module's hooks"] = (
-    "stop = time.monotonic() + 3\n"
-    "def fork():\n"
-    "  while time.monotonic() < stop:\n"
-    "    pid = os.fork()\n"
-    "    if not pid: unit.beat(60, str(os.getpid()), True); os._exit(3)\n"
-    "    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
-    "threads = [threading.Thread(target=fork) for _ in range(3)]\n"
-    "for t in threads: t.start()\n"
-    "for t in threads: t.join()\n"
-)
-FORKS["a signal handler that ends the life while the timer is armed"] = (
-    "import liveness.stacks as stacks\n"
-    "stderr = stacks._stderr\n"
-    "def interrupted():\n"
-    "  stacks._stderr = stderr\n"
-    "  unit.reset()\n"
-    "  return stderr()\n"
-    "stacks._stderr = interrupted\n"
-    "unit.beat(30, traceback=True)\n"
-    "pid = os.fork()\n"
-    "if not pid: sys.exit(3)\n"
-    "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3\n"
-    "unit.load([])\n"
-)
