@@ -198,6 +198,11 @@ verdicts_hold() {
   done
 }
 
+stale_for_100_seconds() {
+  beat main 100 30
+  unhealthy "no heartbeat 'main' for 100 s (limit 30 s)"
+}
+
 @test "options of bash in the environment neither hide heartbeats nor make any" {
   loaded
   mkdir "$dir/beat"
@@ -208,8 +213,7 @@ verdicts_hold() {
     healthy
     rm "$dir/beat/.main.0123456789ab"
     healthy
-    beat main 100 30
-    unhealthy "no heartbeat 'main' for 100 s (limit 30 s)"
+    in_one_second stale_for_100_seconds
   done
 }
 
