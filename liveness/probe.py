@@ -1,20 +1,21 @@
 """
 The verdict on a unit, in Python: what health.sh says, in the same words.
 
-For HTTP endpoints, commands, and images without a shell. It only reads, never blocks, and raises nothing but
-BadArgument.
+For HTTP endpoints, commands, and images without a shell, where ``python -m liveness.probe`` is the exec probe. It only
+reads, never blocks, and raises nothing but BadArgument.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from . import proc, state
 from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Path = str | os.PathLike[str]
 
@@ -188,3 +189,118 @@ def _clock() -> int:
 def _shown(path: str) -> str:
     # No more than 200 bytes of it: the line has 512.
     return os.fsdecode(os.fsencode(path)[: state.REASON_BYTES])
+
+
+# The command
+
+
+_HELP = """\
+python -m liveness.probe - what health.sh does, for images without a shell
+
+Usage: python -m liveness.probe [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
+
+  live         the process exists, has declared itself healthy, and none of
+               its heartbeats is stale (the default; startup probes too)
+  ready        live, and not declared unready
+
+  -d RUNDIR    where the units are ($LIVENESS_RUNDIR, else /run)
+  -u UNITNAME  the unit ($LIVENESS_UNIT_NAME, else the kernel's hostname);
+               given more than once, every one of them must pass
+  -q           say nothing, the exit status is enough
+  -v           say why a healthy unit is healthy, too
+  -h           this help
+
+Exit status: 0 healthy, 1 not, 2 misuse. What is wrong is one line on standard
+error: the kubelet shows it in the pod's events.
+"""
+
+
+class _Misuse(Exception):
+    """Called wrongly: what is wrong, and the argument that is."""
+
+    def __init__(self, what: str, argument: str = "") -> None:
+        shown = f": {argument[:60]}" if argument and all(" " <= character <= "~" for character in argument) else ""
+        super().__init__(f"liveness: {what}{shown} (python -m liveness.probe -h explains)")
+
+
+class _Options:
+    __slots__ = ("help", "mode", "quiet", "rundir", "units", "verbose")
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.mode = ""
+        self.rundir = os.environ.get("LIVENESS_RUNDIR") or "/run"
+        self.units: list[str] = []
+        self.help = self.quiet = self.verbose = False
+        rest = iter(arguments)
+        for argument in rest:
+            if argument in ("-h", "--help"):
+                self.help = True
+                return
+            if argument == "-q":
+                self.quiet = True
+            elif argument == "-v":
+                self.verbose = True
+            elif argument in ("-d", "-u"):
+                value = next(rest, None)
+                if value is None:
+                    raise _Misuse("option needs a value", argument)
+                if argument == "-d":
+                    self.rundir = value
+                else:
+                    self.units.append(_unit_name(value))
+            elif argument in ("live", "ready"):
+                if self.mode:
+                    raise _Misuse("one verdict at a time", f"{self.mode} {argument}")
+                self.mode = argument
+            else:
+                raise _Misuse("unknown argument", argument)
+        if any(character < " " or character == "\x7f" for character in self.rundir):
+            raise _Misuse("control characters in RUNDIR")
+        if not self.rundir.startswith("/"):
+            raise _Misuse("RUNDIR is not an absolute path", self.rundir)
+
+
+def _unit_name(name: str) -> str:
+    if not state.is_name(name, 200):
+        raise _Misuse("bad unit name (1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -)", name)
+    return name
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command with these arguments, those of health.sh, and returns its exit status: 0, 1 or 2."""
+    try:
+        options = _Options(arguments)
+        if options.help:
+            _say(1, _HELP)
+            return 0
+        units: list[str | None] = [*options.units]
+        if not units:
+            try:
+                units = [_unit_name(os.environ.get("LIVENESS_UNIT_NAME") or state.hostname())]
+            except LivenessError:
+                units = [None]
+    except _Misuse as error:
+        _say(2, f"{error}\n")
+        return 2
+    verdict = ready if options.mode == "ready" else live
+    for unit in units:
+        found = verdict(unit, options.rundir)
+        if not found:
+            if not options.quiet:
+                _say(2, f"{found}\n")
+            return 1
+        if options.verbose:
+            _say(1, f"{found}\n")
+    return 0
+
+
+def _say(descriptor: int, text: str) -> None:
+    # Past sys.stderr, which may be missing or buffered; that nobody listens changes no verdict.
+    try:
+        os.write(descriptor, os.fsencode(text))
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

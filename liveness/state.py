@@ -60,7 +60,7 @@ def find_unitname(asked: str | None) -> str:
     elif os.environ.get("LIVENESS_UNIT_NAME"):
         what, name = "LIVENESS_UNIT_NAME", os.environ["LIVENESS_UNIT_NAME"]
     else:
-        what, name = "hostname", _hostname()
+        what, name = "hostname", hostname()
     if not is_name(name, 200):
         raise BadArgument(
             f"{what}: {name!r}: not a unit name: 1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -"
@@ -81,7 +81,8 @@ def role_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _hostname() -> str:
+def hostname() -> str:
+    """The kernel's name of this machine or container. Raises LivenessError if there is no /proc to find it."""
     try:
         with open("/proc/sys/kernel/hostname", encoding="ascii", errors="backslashreplace") as file:
             return file.readline().strip(" \t\n")

@@ -50,19 +50,31 @@ class Judge:
 
     def _shells(self, unit: str, mode: str) -> list[str]:
         shells = EXACT if self.exact_only else EXACT + VERDICT_ONLY
-        return [self.shell(shell, unit, mode) for shell in shells]
+        return [words for shell in shells for words in (self.shell(shell, unit, mode), self.short(shell, unit, mode))]
 
     def shell(self, shell: list[str], unit: str = "u", mode: str = "live") -> str:
         """The words of one shell."""
+        return self._words(shell, unit, ["-v", "-d", str(self.rundir), "-u", unit, mode], {})
+
+    def short(self, shell: list[str], unit: str = "u", mode: str = "live") -> str:
+        """The same where the environment names the unit: a healthy one may go the short way, without a word."""
+        return self._words(shell, unit, [mode], {"LIVENESS_RUNDIR": str(self.rundir), "LIVENESS_UNIT_NAME": unit})
+
+    def _words(self, shell: list[str], unit: str, arguments: list[str], environment: dict[str, str]) -> str:
         done = subprocess.run(
-            [*shell, str(HEALTH_SH), "-v", "-d", str(self.rundir), "-u", unit, mode],
+            [*shell, str(HEALTH_SH), *arguments],
             capture_output=True,
             stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
             timeout=30,
             check=False,
         )
         line = (done.stderr if done.returncode else done.stdout).decode("utf-8", "surrogateescape")
-        assert done.returncode in (0, 1), f"{shell}: status {done.returncode}: {line}"
+        assert done.returncode in (0, 1), f"{shell} {arguments}: status {done.returncode}: {line}"
+        if environment and not done.returncode:
+            assert not done.stdout, done.stdout
+            assert not done.stderr, done.stderr
+            return f"healthy by {shell}, the short way"
         if shell in VERDICT_ONLY:
             # Not all of these can print our words without a printf on PATH.
             return f"{'' if done.returncode else 'healthy by '}{shell}"
@@ -80,6 +92,6 @@ class Judge:
 
 def same(heard: str, said: str) -> bool:
     """The words say the same, seconds aside; of a shell whose words do not count, the verdict is."""
-    if any(str(shell) in heard for shell in VERDICT_ONLY):
+    if heard.startswith("healthy by ") or any(str(shell) in heard for shell in VERDICT_ONLY):
         return heard.startswith("healthy") == said.startswith("healthy")
     return re.sub(r"for \d+ s", "for N s", heard) == re.sub(r"for \d+ s", "for N s", said)

@@ -229,7 +229,9 @@ complain() {
 
 # healthy [ARGUMENT...]: the unit passes, in silence.
 healthy() {
-  probe -d "$rundir" -u "$unit" "$@"
+  by_options "$@"
+  answered 0 '' '' || return
+  by_environment "$@"
   answered 0 '' ''
 }
 
@@ -237,8 +239,28 @@ healthy() {
 unhealthy() {
   local reason=$1
   shift
-  probe -d "$rundir" -u "$unit" "$@"
+  by_options "$@"
+  answered 1 '' "liveness: $unit: $reason"$'\n' || return
+  by_environment "$@"
   answered 1 '' "liveness: $unit: $reason"$'\n'
+}
+
+# by_options [ARGUMENT...]: probe the unit, the long way.
+by_options() {
+  probe -d "$rundir" -u "$unit" "$@"
+}
+
+# by_environment [ARGUMENT...]: probe the unit in such a way that a healthy one may go
+# the short way; not again if that cannot be.
+by_environment() {
+  case $#${1-} in
+    0 | 1live | 1ready)
+      if [ ${#before[@]} -gt 0 ]; then return 0; fi
+      under env LIVENESS_RUNDIR="$rundir" LIVENESS_UNIT_NAME="$unit"
+      probe "$@"
+      before=()
+      ;;
+  esac
 }
 
 # silent NAME AGE TTL [PID START]: a beat of this age is found too old. An age of
