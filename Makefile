@@ -16,8 +16,11 @@ test: .venv/ready ## every test; as root it installs missing shells and tools fi
 test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 	@sh tests/pythons.sh
 
-bench: .venv/ready ## what the probe and the verbs cost, beside what people use today
-	@.venv/bin/python bench/measure.py
+bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (two minutes)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@.venv/bin/python bench/probe.py
+	@.venv/bin/python bench/verbs.py
+	@.venv/bin/python bench/plot.py
 
 lint: .venv/ready ## ruff, mypy and shellcheck; silent if all is well
 	@sh tests/lint.sh
@@ -29,12 +32,14 @@ build/liveness.info build/liveness.html: doc/texinfo/liveness.texi
 	@mkdir -p build
 	@command -v makeinfo >/dev/null || sh tests/tools.sh
 	@makeinfo --no-split $(if $(filter %.html,$@),--html) --output $@ $<
+	@cp doc/texinfo/liveness-cost.png build/
 
 install: .venv/ready build/liveness.info ## package, health.sh and manual below DESTDIR and PREFIX (/usr/local)
 	@rm -rf build/wheel && .venv/bin/python -m build --no-isolation --wheel --outdir build/wheel . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 	@.venv/bin/python -m pip install --quiet --quiet --no-deps --no-index --no-compile --ignore-installed \
 	  --no-warn-script-location --prefix '$(PREFIX)' --root '$(abspath $(DESTDIR)/)' build/wheel/*.whl
-	@install -D -m 644 build/liveness.info '$(DESTDIR)$(PREFIX)/share/info/liveness.info'
+	@install -d '$(DESTDIR)$(PREFIX)/share/info'
+	@install -m 644 build/liveness.info build/liveness-cost.png '$(DESTDIR)$(PREFIX)/share/info'
 
 uninstall: ## take away what install put there
 	@find '$(DESTDIR)$(PREFIX)/lib' -path '*/liveness-*.dist-info/RECORD' | while read -r record; do \
@@ -42,7 +47,7 @@ uninstall: ## take away what install put there
 	  cut -d, -f1 "$$record" | while read -r file; do rm -f "$$site/$$file"; done; \
 	  rm -rf "$$site/liveness/__pycache__" "$${record%/RECORD}"; rmdir "$$site/liveness"; \
 	done
-	@rm -f '$(DESTDIR)$(PREFIX)/share/info/liveness.info'
+	@rm -f '$(DESTDIR)$(PREFIX)/share/info/liveness.info' '$(DESTDIR)$(PREFIX)/share/info/liveness-cost.png'
 
 clean: ## remove what the other targets made
 	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

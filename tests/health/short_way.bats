@@ -89,6 +89,18 @@ leaves() {
   decides
 }
 
+@test "a unit of a name that cannot be is left to the long way, even where there is one" {
+  local long
+  long=$(printf '%201s' '')
+  for name in .web -web 'we b' "${long// /x}" 'a/b'; do
+    unit "$name"
+    loaded
+    HEALTH_SH=$BATS_TEST_DIRNAME/../../health.sh
+    cut_short
+    leaves
+  done
+}
+
 @test "options are left to the long way" {
   loaded
   cut_short
@@ -108,6 +120,13 @@ leaves() {
   eventually is_called 'a) S 1' "$pid"
   loaded "$pid"
   healthy
+  # What would be its start if the first bracket ended its name.
+  read -r stat <"/proc/$pid/stat"
+  # shellcheck disable=SC2086 # split into fields
+  set -- ${stat#*') '}
+  [ "$start" != "${20}" ]
+  put start "${20}"
+  unhealthy "pid $pid belongs to another process"
   cut_short
   leaves
 }

@@ -1,0 +1,69 @@
+"""Every figure that is quoted was measured, and the benchmarks measure what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import plot
+import probe
+import pytest
+import timing
+import verbs
+from stage import ROOT
+
+
+@pytest.mark.parametrize("file", [plot.MANUAL, plot.README], ids=lambda file: file.name)
+def test_the_figures_in_the_texts_are_those_that_were_measured(file: Path) -> None:
+    text = {plot.MANUAL: plot.manual_text, plot.README: plot.readme_text}[file]()
+    assert text in file.read_text()
+    assert file.read_text().count("bench: begin") == 1
+
+
+def test_what_was_measured_is_what_is_promised() -> None:
+    found, calls = plot.results("probe"), plot.results("verbs")
+    assert min(found["rounds"], calls["rounds"]) >= 200
+    times = {name: figures["median"] for name, figures in {**found["cpu, times"], **calls["times"]}.items()}
+    assert times["health.sh / dash -c :"] <= 1.6
+    assert times["health.sh / bash -c :"] <= 1
+    assert times["python -m liveness.probe / python -c pass"] <= 2
+    assert times["set / open, write, close, rename"] <= 2
+    assert found["a further heartbeat, us"]["median"] <= 40
+    assert found["cpu, ms"]["health.sh, 1000 heartbeats"]["median"] < 200
+    assert found["import liveness, ms"]["median"] <= 5
+    assert calls["call, us"]["beat"]["median"] < 0.5
+
+
+def test_the_benchmarks_run(tmp_path: Path) -> None:
+    for measured, name in ((probe.measure(tmp_path, 2), "probe"), (verbs.measure(str(tmp_path), 2), "verbs")):
+        kept = plot.results(name)
+        for table, figures in measured.items():
+            assert isinstance(figures, dict)
+            assert figures.keys() == kept[table].keys()
+
+
+def test_a_figure_is_kept_with_what_it_was_measured_on(tmp_path: Path) -> None:
+    timing.write({"some": 1}, tmp_path / "x.json", 7)
+    kept = json.loads((tmp_path / "x.json").read_text())
+    assert (kept["some"], kept["rounds"]) == (1, 7)
+    assert kept["machine"].keys() == plot.results("probe")["machine"].keys()
+
+
+def test_a_candidate_that_fails_is_no_figure() -> None:
+    with pytest.raises(SystemExit, match="status 3"):
+        timing.run([sys.executable, "-c", "raise SystemExit(3)"], {})
+
+
+def test_the_plots_are_kept() -> None:
+    for name in ("liveness-cost.svg", "liveness-cost.png"):
+        assert (ROOT / "doc" / "texinfo" / name).stat().st_size > 5000
+
+
+def test_the_plot_can_be_drawn_again(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="only make bench installs matplotlib")
+    program = f"import pathlib, plot; plot.DOC = pathlib.Path({str(tmp_path)!r}); plot.draw()"
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(ROOT / "bench")})
+    assert "<svg" in (tmp_path / "liveness-cost.svg").read_text()
