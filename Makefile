@@ -5,7 +5,7 @@ PREFIX = /usr/local
 DESTDIR =
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 demo: ## a real worker goes through its life while health.sh looks on (a few seconds)
 	@$(PYTHON) examples/demo.py
@@ -15,6 +15,9 @@ test: .venv/ready ## every test; as root it installs missing shells and tools fi
 
 test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 	@sh tests/pythons.sh
+
+e2e: .venv/ready ## a real kubelet runs the probes (root; the first time it is built, in minutes)
+	@tests/e2e/run.sh
 
 bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (two minutes)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
@@ -56,4 +59,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test test-pythons bench lint info html install uninstall clean
+.PHONY: help demo test test-pythons e2e bench lint info html install uninstall clean

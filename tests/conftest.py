@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 from judge import Judge
 from stage import Puppet
+
+# These run on a node of their own: make e2e.
+collect_ignore = [] if "LIVENESS_NODE" in os.environ else ["e2e"]
 
 
 @pytest.fixture
