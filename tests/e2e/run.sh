@@ -3,7 +3,7 @@
 #
 # Usage: run.sh [-h] [ARGUMENT]...
 #
-#   ARGUMENT  for pytest, e.g. -k lost
+#   ARGUMENT  for Python, in the namespaces of the node (-m pytest tests/e2e)
 #
 # Needs root, Debian's packages and the right to make namespaces; where one of these is
 # missing it says so and leaves everything out. Installs what it needs with apt, has
@@ -51,6 +51,7 @@ main() {
       ;;
   esac
   cd "$(dirname "$0")/../.." || exit 1
+  [ $# -gt 0 ] || set -- -m pytest tests/e2e
   [ "$(id -u)" = 0 ] || skip 'not root (a kubelet is)'
   command -v apt-get >/dev/null || skip 'no apt: the kubelet is built from a package of Debian'
   unshare --mount --net --pid --ipc --uts --fork --mount-proc true 2>/dev/null || skip 'no right to make namespaces'
@@ -59,19 +60,21 @@ main() {
   kept=$(tests/e2e/build.sh) || exit 1
 
   folder=$(mktemp -d) || exit 1
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
   # A shell is process 1 in there: it buries what containerd leaves.
   # shellcheck disable=SC2016 # for the other shell
   LIVENESS_KUBELET=$kept/kubelet LIVENESS_NODE=$folder unshare --mount --net --pid --ipc --uts --fork --mount-proc \
-    --propagation private --kill-child sh -c '.venv/bin/python -m pytest tests/e2e "$@"; exit $?' sh "$@"
+    --propagation private --kill-child sh -c '"$@"; exit $?' sh .venv/bin/python "$@" &
+  node=$!
+  # With it everything in its namespaces ends.
+  trap 'kill -KILL "$node"' HUP INT TERM
+  wait "$node"
   status=$?
+  trap '' HUP INT TERM
   remove_cgroups || status=1
-  if [ "$status" = 0 ]; then
-    rm -rf --one-file-system "$folder"
-  else
-    printf 'e2e: the logs are in %s\n' "$folder"
-  fi
+  case $status in
+    0 | 129 | 130 | 137 | 143) rm -rf --one-file-system "$folder" ;;
+    *) printf 'e2e: the logs are in %s\n' "$folder" ;;
+  esac
   exit "$status"
 }
 
