@@ -20,8 +20,11 @@
 # Nothing here starts a process, not even a subshell: a probe that is killed
 # leaves no child behind, and needs no PATH.
 
-# No file's content may turn into file names; heartbeats() globs once, with care.
-set -fu
+# No file's content may turn into file names; what globs does so once, with care. And a
+# read that fails is an answer, whatever option the shell was started with.
+set -fu +e
+# ksh93 would pass over the heartbeats that it names.
+unset FIGNORE
 # Bytes, not letters: a range like A-Z and a length mean the same everywhere.
 LC_ALL=C
 
@@ -32,17 +35,18 @@ LC_ALL=C
 verdict=''
 while :; do
   case $#:${1-} in
-    0: | 1:live) verdict=live files=error ;;
-    1:ready) verdict=ready files='error ready' ;;
+    0: | 1:live) verdict=live ;;
+    1:ready) verdict=ready ;;
     *) break ;;
   esac
   rundir=${LIVENESS_RUNDIR:-/run} unit=${LIVENESS_UNIT_NAME:-}
   [ -n "$unit" ] || read -r unit </proc/sys/kernel/hostname
   case $rundir in *[!A-Za-z0-9/._-]*) break ;; /*) ;; *) break ;; esac
   case $unit in '' | [.-]* | *[!A-Za-z0-9._-]*) break ;; esac
-  dir=$rundir/$unit pid='' stat='' start='' now=''
+  [ ${#unit} -le 200 ] || break
+  dir=$rundir/$unit pid='' stat='' start='' code='' now=''
 
-  { [ ${#unit} -le 200 ] && [ -f "$dir/pid" ] && [ -f "$dir/start" ]; } || break
+  [ -f "$dir/pid" ] || break
   read -r pid <"$dir/pid"
   case $pid in '' | 0* | *[!0-9]* | ????????*) break ;; esac
   read -r stat <"/proc/$pid/stat"
@@ -50,41 +54,44 @@ while :; do
   case $stat in *") "*") "*) break ;; *") "[!ZXx]" "*) ;; *) break ;; esac
   # shellcheck disable=SC2086 # split into fields
   set -- ${stat#*") "}
+  { [ $# -ge 20 ] && [ -f "$dir/start" ]; } || break
   read -r start <"$dir/start"
-  { [ $# -ge 20 ] && [ "$start" = "${20}" ]; } || break
+  { [ "$start" = "${20}" ] && [ -f "$dir/error" ]; } || break
+  read -r code <"$dir/error"
+  [ "$code" = 0 ] || break
 
-  for file in $files; do
-    code=''
-    if [ -f "$dir/$file" ]; then
-      read -r code <"$dir/$file"
-      [ "$code" = 0 ] || break 2
-    elif [ "$file" = error ] || [ -e "$dir/ready" ] || [ -L "$dir/ready" ]; then
-      break 2
-    fi
-  done
-
-  if ! [ -d "$dir/beat" ]; then
-    if [ -e "$dir/beat" ] || [ -L "$dir/beat" ]; then break; fi
-    exit 0
+  if [ -d "$dir/beat" ]; then
+    { [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || break
+    set +f
+    set -- "$dir"/beat/*
+    set -f
+    read -r now rest </proc/uptime
+    now=${now%%.*}
+    case $now in '' | *[!0-9]* | ??????????*) break ;; esac
+    for file; do
+      name=${file##*/} at=''
+      case $name in '' | [.-]* | *[!A-Za-z0-9._-]*) break 2 ;; esac
+      { [ ${#name} -le 100 ] && [ -f "$file" ]; } || break 2
+      read -r at ttl whose born rest <"$file"
+      case $at in '' | 0?* | *[!0-9]* | ??????????*) break 2 ;; esac
+      case $ttl in '' | 0* | *[!0-9]* | ??????????*) break 2 ;; esac
+      case $whose in '' | 0* | *[!0-9]* | ????????*) break 2 ;; esac
+      case $born in '' | *[!0-9]* | ?????????????????????*) break 2 ;; esac
+      { [ -z "$rest" ] && [ "$at" -le "$now" ] && [ $((now - at)) -le "$ttl" ]; } || break 2
+    done
+  elif [ -e "$dir/beat" ] || [ -L "$dir/beat" ]; then
+    break
   fi
-  { [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || break
-  set +f
-  set -- "$dir"/beat/*
-  set -f
-  read -r now rest </proc/uptime
-  now=${now%%.*}
-  case $now in '' | *[!0-9]* | ??????????*) break ;; esac
-  for file; do
-    name=${file##*/} at=''
-    case $name in '' | [.-]* | *[!A-Za-z0-9._-]*) break 2 ;; esac
-    { [ ${#name} -le 100 ] && [ -f "$file" ]; } || break 2
-    read -r at ttl whose born rest <"$file"
-    case $at in '' | 0?* | *[!0-9]* | ??????????*) break 2 ;; esac
-    case $ttl in '' | 0* | *[!0-9]* | ??????????*) break 2 ;; esac
-    case $whose in '' | 0* | *[!0-9]* | ????????*) break 2 ;; esac
-    case $born in '' | *[!0-9]* | ?????????????????????*) break 2 ;; esac
-    { [ -z "$rest" ] && [ "$at" -le "$now" ] && [ $((now - at)) -le "$ttl" ]; } || break 2
-  done
+
+  if [ "$verdict" = ready ]; then
+    code=''
+    if [ -f "$dir/ready" ]; then
+      read -r code <"$dir/ready"
+      [ "$code" = 0 ] || break
+    elif [ -e "$dir/ready" ] || [ -L "$dir/ready" ]; then
+      break
+    fi
+  fi
   exit 0
 done 2>/dev/null
 [ -z "$verdict" ] || set -- "$verdict"
@@ -262,7 +269,14 @@ heartbeats() {
   for name; do heartbeat "${name##*/}"; done
   # shellcheck disable=SC2086 # split into roles
   for role in $buried; do
-    case $fresh in *" $role "*) ;; *) return 1 ;; esac
+    case $fresh in
+      *" $role "*) ;;
+      *)
+        # yash has a loop's variable for itself.
+        missing=$role
+        return 1
+        ;;
+    esac
   done
 }
 
@@ -289,7 +303,7 @@ live() {
   is_number "$line" 20 || fail 'error code is not a number'
   [ "$line" = 0 ] || declared "error $line"
   # Twice: a folder that changes while it is listed may hide a fresh one.
-  heartbeats || heartbeats || fail "no heartbeat of any '%s'" "$role"
+  heartbeats || heartbeats || fail "no heartbeat of any '%s'" "$missing"
 }
 
 ready() {
@@ -305,6 +319,8 @@ add_unit() {
 }
 
 main() {
+  # That nobody reads what is said changes no verdict.
+  trap '' PIPE
   unit='?' units='' mode='' quiet='' verbose='' rundir=${LIVENESS_RUNDIR:-/run}
   while [ $# -gt 0 ]; do
     case $1 in

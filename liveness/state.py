@@ -82,12 +82,15 @@ def role_of(name: str) -> str:
 
 
 def hostname() -> str:
-    """The kernel's name of this machine or container. Raises LivenessError if there is no /proc to find it."""
+    """The kernel's name of this machine or container. Raises LivenessError if it has none, or there is no /proc."""
     try:
         with open("/proc/sys/kernel/hostname", encoding="ascii", errors="backslashreplace") as file:
-            return file.readline().strip(" \t\n")
+            name = file.readline().strip(" \t\n")
     except OSError as error:
         raise LivenessError(f"/proc/sys/kernel/hostname: cannot read: {why(error)} (set LIVENESS_UNIT_NAME)") from error
+    if not name:
+        raise LivenessError("/proc/sys/kernel/hostname: is empty (set LIVENESS_UNIT_NAME)")
+    return name
 
 
 # Formats

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from judge import HEALTH_SH
-from stage import ROOT, Puppet
+from stage import ROOT, Puppet, needs_root
 
 ARGUMENTS: list[list[str]] = [
     [], ["live"], ["ready"], ["-q"], ["-v"], ["-v", "ready"], ["-q", "-v"], ["-q", "ready"],
@@ -78,6 +78,20 @@ def test_both_read_the_same_environment(units: Puppet, rundir: Path, environment
     shell, python = answers(units, rundir, ["-u", "u", "-d", str(rundir), "-v"], **environment)
     assert shell == python
     assert python[0] == 0
+
+
+@needs_root
+def test_both_say_so_where_the_machine_has_no_name(units: Puppet, rundir: Path) -> None:
+    program = "printf '\\n' >/proc/sys/kernel/hostname; exec \"$@\""
+    if subprocess.run(["unshare", "--uts", "true"], check=False).returncode:
+        pytest.skip("no namespaces here")
+    for command in (["sh", str(HEALTH_SH)], [sys.executable, "-m", "liveness.probe"]):
+        done = subprocess.run(
+            ["unshare", "--uts", "sh", "-c", program, "sh", *command],
+            capture_output=True, text=True, check=False,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LIVENESS_RUNDIR": str(rundir)},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (1, "liveness: ?: cannot read /proc\n")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

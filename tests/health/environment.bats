@@ -193,7 +193,8 @@ verdicts_hold() {
 
 @test "IFS, globs and other settings of shells in the environment change nothing" {
   loaded
-  for setting in IFS=0 IFS=/ IFS= 'GLOBIGNORE=*' "GLOBIGNORE=$dir/beat/*" CDPATH=/ POSIXLY_CORRECT=1 PWD=/nonexistent; do
+  for setting in IFS=0 IFS=/ IFS= 'GLOBIGNORE=*' "GLOBIGNORE=$dir/beat/*" CDPATH=/ POSIXLY_CORRECT=1 PWD=/nonexistent \
+    FIGNORE=main 'FIGNORE=*' SHELLOPTS=errexit SHELLOPTS=errexit:pipefail:noglob:nounset; do
     in_any_case env "$setting"
   done
 }
@@ -223,6 +224,30 @@ stale_for_100_seconds() {
     fresh=' worker ' buried=' worker ' role=worker state=Z threads=1 stat=x rest=x try=2 whose=1 pid=1 start=1 age=0 name=x dir=/nonexistent
   put error 7
   unhealthy 'error 7'
+}
+
+@test "a shell that was told to end at the first failure gives the same verdict" {
+  loaded
+  shell+=(-e)
+  in_any_case
+  put error 7
+  unhealthy 'error 7'
+}
+
+@test "that nobody reads what is said changes no verdict" {
+  loaded
+  local end=0
+  {
+    # The reader is gone before the probe begins.
+    eventually test -e "$tmp/gone"
+    env --default-signal=PIPE "${shell[@]}" "$HEALTH_SH" -v -d "$rundir" -u web || end=$?
+    echo "$end" >"$tmp/status"
+  } | {
+    exec <&-
+    : >"$tmp/gone"
+  }
+  read -r end <"$tmp/status"
+  [ "$end" -eq 0 ]
 }
 
 @test "a file that ENV names is not run" {

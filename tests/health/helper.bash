@@ -255,10 +255,13 @@ by_options() {
 by_environment() {
   case $#${1-} in
     0 | 1live | 1ready)
-      if [ ${#before[@]} -gt 0 ]; then return 0; fi
-      under env LIVENESS_RUNDIR="$rundir" LIVENESS_UNIT_NAME="$unit"
+      # To strace it would be one program more.
+      if [ "${before[0]-}" = strace ]; then return 0; fi
+      local kept=("${before[@]}")
+      # An absolute path, for the tests that take PATH away.
+      under "${before[@]}" /usr/bin/env LIVENESS_RUNDIR="$rundir" LIVENESS_UNIT_NAME="$unit"
       probe "$@"
-      before=()
+      before=("${kept[@]}")
       ;;
   esac
 }

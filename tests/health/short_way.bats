@@ -131,6 +131,25 @@ leaves() {
   leaves
 }
 
+@test "the short way reads in the order of the rules, and looks at each file just before" {
+  if ! command -v strace >/dev/null; then skip 'no strace'; fi
+  if ! strace -o /dev/null true 2>/dev/null; then skip 'strace is not allowed here'; fi
+  loaded
+  beat main 0 30
+  put ready 0
+  cut_short
+  under strace -qq -e trace=%file -o "$tmp/trace"
+  decides ready
+  # Of each file: what was done to it last before it was opened.
+  sed -n "s,^\([a-z0-9]*\)(.*\"$dir/\([^\"]*\)\".*,\1 \2,p; s,^\([a-z0-9]*\)(.*\"/proc/[0-9]*/stat\".*,\1 stat,p" \
+    "$tmp/trace" >"$tmp/order"
+  local file
+  for file in pid start error beat/main ready; do
+    grep -B1 "^open.* $file\$" "$tmp/order" | head -n 1 | grep -Eq "^[a-z]*(stat|access)[a-z0-9]* $file\$"
+  done
+  [ "$(sed -n 's/^open[a-z]* //p' "$tmp/order" | grep -v '^beat/*$' | tr '\n' ' ')" = 'pid stat start error beat/main ready ' ]
+}
+
 @test "the short way starts no process" {
   if ! command -v strace >/dev/null; then skip 'no strace'; fi
   if ! strace -o /dev/null true 2>/dev/null; then skip 'strace is not allowed here'; fi

@@ -1,0 +1,165 @@
+"""The manifests in examples/kubernetes are valid, explained, and true to the rules that no schema knows."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from judge import HEALTH_SH
+from stage import ROOT, until
+
+FILES = sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
+VALIDATE = [sys.executable, "-m", "kubernetes_validate", "--strict"]
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+def spec_of(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(file.read_text())["spec"]["template"]["spec"]
+    return found
+
+
+CONTAINERS = [
+    pytest.param(file, container, id=f"{file.stem}-{container['name']}")
+    for file in FILES
+    for container in spec_of(file)["containers"]
+]
+each_container = pytest.mark.parametrize(("file", "container"), CONTAINERS)
+
+
+def environment_of(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def test_there_is_one_for_each_way_to_deploy() -> None:
+    assert {file.stem for file in FILES} == {
+        "alpine", "non-root", "plain", "shell-less", "two-containers", "two-processes", "worker",
+    }  # fmt: skip
+
+
+def test_they_are_valid_for_the_oldest_and_the_newest_kubernetes() -> None:
+    package = importlib.util.find_spec("kubernetes_validate")
+    assert package is not None
+    assert package.origin is not None
+    schemas = (Path(package.origin).parent / "kubernetes-json-schema").glob("v*-local-strict")
+    versions = sorted([int(number) for number in schema.name[1:].split("-")[0].split(".")] for schema in schemas)
+    for version in (versions[0], versions[-1]):
+        done = subprocess.run(
+            [*VALIDATE, "-k", "{}.{}.{}".format(*version), *map(str, FILES)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_validation_can_fail(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(FILES[0].read_text().replace("periodSeconds: 10", "periodSecond: 10"))
+    assert subprocess.run([*VALIDATE, str(wrong)], capture_output=True, check=False).returncode != 0
+
+
+@each_file
+def test_every_number_is_explained(file: Path) -> None:
+    for line in file.read_text().splitlines():
+        field, _, rest = line.strip().partition(": ")
+        value, _, why = rest.partition("  # ")
+        # A version and an image's tag are no numbers.
+        if re.match(r"\d+", value) and field != "apiVersion":
+            assert why, line
+
+
+@each_file
+def test_what_it_selects_is_what_it_makes(file: Path) -> None:
+    spec = yaml.safe_load(file.read_text())["spec"]
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+
+
+@each_container
+def test_it_has_all_three_probes_with_thresholds_that_kubernetes_takes(file: Path, container: dict[str, Any]) -> None:
+    for probe in PROBES:
+        # 1 is the default, and for startup and liveness the only one there may be.
+        assert container[probe].get("successThreshold", 1) == 1
+        assert ("ready" in container[probe]["exec"]["command"]) == (probe == "readinessProbe")
+
+
+@each_container
+def test_the_state_is_on_a_memory_volume_where_process_and_probe_look(file: Path, container: dict[str, Any]) -> None:
+    rundir = environment_of(container)["LIVENESS_RUNDIR"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == rundir)
+    (volume,) = (volume for volume in spec_of(file)["volumes"] if volume["name"] == mount["name"])
+    assert volume["emptyDir"]["medium"] == "Memory"
+    # An option would be another place than that of the process.
+    for probe in PROBES:
+        assert "-d" not in container[probe]["exec"]["command"]
+
+
+@each_container
+def test_the_probes_ask_for_the_units_that_the_process_has(file: Path, container: dict[str, Any]) -> None:
+    for probe in PROBES:
+        command = container[probe]["exec"]["command"]
+        asked = [command[place + 1] for place, option in enumerate(command) if option == "-u"]
+        # With none on the command line, both find it in the same environment.
+        assert asked == units_of(container)
+
+
+def units_of(container: dict[str, Any]) -> list[str]:
+    """Those that the program is told on its command line."""
+    command = container["command"]
+    return list(command[command.index("/app/pair.py") + 1 :]) if "/app/pair.py" in command else []
+
+
+@each_file
+def test_containers_on_one_volume_have_a_unit_name_each(file: Path) -> None:
+    containers = spec_of(file)["containers"]
+    names = [environment_of(container).get("LIVENESS_UNIT_NAME") for container in containers]
+    assert len(set(names)) == len(names)
+    assert len(names) == 1 or None not in names
+
+
+@each_container
+def test_its_program_is_healthy_within_the_time_that_startup_gives_it(
+    file: Path, container: dict[str, Any], rundir: Path, tmp_path: Path
+) -> None:
+    startup = container["startupProbe"]
+    command = [part.replace("/app/", f"{ROOT}/examples/") for part in container["command"]]
+    command = [part.replace("/spool", str(tmp_path)) for part in command]
+    # tini is the image's; Python is ours.
+    command = [sys.executable, *command[command.index("python3") + 1 :]]
+    environment = {
+        **os.environ,
+        **environment_of(container),
+        "LIVENESS_RUNDIR": str(rundir),
+        "PATH": f"{HEALTH_SH.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    begin = time.monotonic()
+    daemon = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        for probe in PROBES:
+            until(lambda probe=probe: passes(container[probe], environment))  # type: ignore[misc]
+        assert time.monotonic() - begin < startup["periodSeconds"] * startup["failureThreshold"]
+    finally:
+        os.killpg(daemon.pid, signal.SIGKILL)
+        daemon.wait()
+    assert not passes(container["livenessProbe"], environment)
+
+
+def passes(probe: dict[str, Any], environment: dict[str, str]) -> bool:
+    command = probe["exec"]["command"]
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
+@each_file
+def test_a_signal_leaves_time_to_end(file: Path) -> None:
+    assert spec_of(file)["terminationGracePeriodSeconds"] >= 5
