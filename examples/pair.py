@@ -3,8 +3,8 @@ Two processes in one container, each with a unit of its own.
 
     python pair.py UNITNAME UNITNAME
 
-Each beats in its unit, so that `health.sh -u UNITNAME -u UNITNAME` finds out which of them is not well. If one ends, the
-other runs on: to restart both is the kubelet's part.
+Each beats in its unit, so that `health.sh -u UNITNAME -u UNITNAME` finds out which of them is not well. If one ends,
+the other runs on: to restart both is the kubelet's part.
 """
 
 from __future__ import annotations
