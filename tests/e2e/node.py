@@ -86,10 +86,11 @@ class Event(NamedTuple):
 class Node:
     """Starts at once. Raises RuntimeError with the end of a log if a part of it does not come up."""
 
-    def __init__(self, folder: Path, kubelet: Path) -> None:
-        self.folder = folder
-        self.kubelet = kubelet
-        self.socket = folder / "containerd.sock"
+    def __init__(self) -> None:
+        self.folder = Path(os.environ["LIVENESS_NODE"])
+        self.kubelet = Path(os.environ["LIVENESS_KUBELET"])
+        self.cgroup = os.environ["LIVENESS_CGROUP"]
+        self.socket = self.folder / "containerd.sock"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._prepare()
         self._start_containerd()
@@ -202,7 +203,8 @@ class Node:
 
     def _start_kubelet(self) -> None:
         config = self.folder / "kubelet.json"
-        config.write_text(json.dumps({**_KUBELET, "staticPodPath": str(self.folder / "manifests")}))
+        own = {"staticPodPath": str(self.folder / "manifests"), "cgroupRoot": self.cgroup}
+        config.write_text(json.dumps({**_KUBELET, **own}))
         self._start(
             "kubelet", self.kubelet, f"--config={config}", f"--root-dir={self.folder}/kubelet",
             f"--cert-dir={self.folder}/certs", f"--volume-plugin-dir={self.folder}/volume-plugins",

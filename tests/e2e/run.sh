@@ -32,14 +32,36 @@ install_tools() {
   { apt-get -qq update && apt-get -qq install --no-install-recommends -y $packages; } >/dev/null
 }
 
-# The cgroups that kubelet and containerd have made, all of them empty by now.
+# The cgroups of this node, apart from those of a kubelet that serves this machine: it
+# would take our pods for orphans, and ours its.
+make_cgroups() {
+  for root in $(hierarchies); do
+    mkdir "$root/$cgroup" || return 1
+    # A cpuset begins empty, and takes no process so.
+    for file in cpuset.cpus cpuset.mems; do
+      [ ! -e "$root/$file" ] || [ -e "$root/cgroup.controllers" ] || cat "$root/$file" >"$root/$cgroup/$file" || return 1
+    done
+  done
+}
+
+hierarchies() {
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    echo /sys/fs/cgroup
+  else
+    for root in /sys/fs/cgroup/*/; do [ ! -e "$root/cgroup.procs" ] || echo "${root%/}"; done
+  fi
+}
+
+# All of them empty by now.
 remove_cgroups() {
   for _ in 1 2 3 4 5 6 7 8 9 10; do
-    find /sys/fs/cgroup -depth -type d \( -path '*/kubepods*' -o -path '*/k8s.io*' \) -exec rmdir {} + 2>/dev/null
-    [ -n "$(find /sys/fs/cgroup -type d \( -name kubepods -o -name k8s.io \) -print -quit)" ] || return 0
+    for root in $(hierarchies); do
+      [ ! -d "$root/$cgroup" ] || find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    [ -n "$(find /sys/fs/cgroup -maxdepth 2 -name "$cgroup" -print -quit)" ] || return 0
     sleep 0.5
   done
-  printf 'e2e: cgroups of the kubelet are left\n' >&2
+  printf 'e2e: the cgroup %s is left\n' "$cgroup" >&2
   return 1
 }
 
@@ -55,14 +77,17 @@ main() {
   [ "$(id -u)" = 0 ] || skip 'not root (a kubelet is)'
   command -v apt-get >/dev/null || skip 'no apt: the kubelet is built from a package of Debian'
   unshare --mount --net --pid --ipc --uts --fork --mount-proc true 2>/dev/null || skip 'no right to make namespaces'
-  [ -w /sys/fs/cgroup ] || skip 'no right to make cgroups'
+  cgroup=liveness-e2e-$$
+  make_cgroups 2>/dev/null || { remove_cgroups && skip 'no right to make cgroups'; }
+  remove_cgroups
   install_tools || skip 'apt cannot install what a node needs'
   kept=$(tests/e2e/build.sh) || exit 1
 
   folder=$(mktemp -d) || exit 1
+  make_cgroups
   # A shell is process 1 in there: it buries what containerd leaves.
   # shellcheck disable=SC2016 # for the other shell
-  LIVENESS_KUBELET=$kept/kubelet LIVENESS_NODE=$folder unshare --mount --net --pid --ipc --uts --fork --mount-proc \
+  LIVENESS_KUBELET=$kept/kubelet LIVENESS_NODE=$folder LIVENESS_CGROUP=/$cgroup unshare --mount --net --pid --ipc --uts --fork --mount-proc \
     --propagation private --kill-child sh -c '"$@"; exit $?' sh .venv/bin/python "$@" &
   node=$!
   # With it everything in its namespaces ends.
