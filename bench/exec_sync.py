@@ -3,9 +3,9 @@ What one probe costs on the node: through containerd's ExecSync, as a kubelet ca
 
     make bench-e2e  # in the namespaces that tests/e2e/run.sh makes
 
-Writes bench/exec_sync.json: wall time of each call in milliseconds, interleaved, of 200 rounds unless told; and the CPU of the
-whole machine for it (runc, shim, containerd and the probe), from /proc/stat, over 20 calls in a row at a time, less what
-an idle node takes in the same time.
+Writes bench/exec_sync.json: wall time of each call in milliseconds, interleaved, of 200 rounds unless told; and the
+CPU of the whole machine for it (runc, shim, containerd and the probe), from /proc/stat, over 20 calls in a row at a
+time, less what an idle node takes in the same time.
 """
 
 from __future__ import annotations
