@@ -1,12 +1,36 @@
-"""Run the checks of a process: each named module's ``health()``, in order."""
+"""
+Checks: run them in parallel, each within its time limit and all within a deadline, and report.
+
+A check is a callable, sync or async, or the dotted path of a module, of which ``health`` is called. It fails by raising
+or by returning something that equals False (0 does; None does not).
+"""
 
 from __future__ import annotations
+
+import os
+from _thread import allocate_lock
 
 from .errors import BadArgument, CheckFailed, LivenessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import threading
+    from collections.abc import Awaitable, Callable, Iterable
+
+PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
+DEGRADED = "degraded"
+
+_WARNING = 30
+_REASON_LENGTH = 1000
+
+# Held for a few lines at a time, never while a check runs.
+_lock = allocate_lock()
+# Checks that were asked for as bare callables, as long as somebody waits for them or they run: the next one to ask must
+# find that they do.
+_at_large: dict[object, _Adopted] = {}
+
+
+# One after the other, for load()
 
 
 def names(checks: Iterable[str]) -> list[str]:
@@ -20,7 +44,7 @@ def names(checks: Iterable[str]) -> list[str]:
     return found
 
 
-def run(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+def require(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """
     Imports each module and calls its ``health(*args, **kwargs)``, one after the other.
 
@@ -28,16 +52,396 @@ def run(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, objec
     would pass for a success. Raises LivenessError for a module without ``health``. Every other exception, in the import
     too, passes through untouched.
     """
-    import importlib
-
     for name in names(checks):
-        health = getattr(importlib.import_module(name), "health", None)
-        if health is None:
-            raise LivenessError(f"{name}: has no health() (define health(*args, **kwargs) in it)")
-        result = health(*args, **kwargs)
+        result = _health_of(name)(*args, **kwargs)
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
                 result.close()
             raise CheckFailed(name, "health() is a coroutine function, which load() cannot await (make it a plain one)")
-        if result == False:  # noqa: E712 - 0 is a refusal too, None is not
+        if _is_refusal(result):
             raise CheckFailed(name, f"health() returned {result!r} (True or None say that all is well)")
+
+
+def _health_of(module: str) -> Callable[..., object]:
+    import importlib
+
+    health: Callable[..., object] | None = getattr(importlib.import_module(module), "health", None)
+    if health is None:
+        raise LivenessError(f"{module}: has no health() (define health(*args, **kwargs) in it)")
+    return health
+
+
+def _is_refusal(result: object) -> bool:
+    return bool(result == False)  # noqa: E712 - 0 is a refusal too, None is not
+
+
+# All at once
+
+
+class Check:
+    """
+    A check with its limits.
+
+    ``name`` is what reports call it. ``call`` is a callable without arguments, sync or async, or the dotted path of a
+    module. ``timeout``, in seconds, is how long anybody waits for an answer; what comes later counts for nothing. A
+    result is used again for ``ttl`` seconds, a failure for ``failure_ttl`` (that of all results unless told); with 0,
+    every run runs. A check that is not ``critical`` degrades the verdict, and does not fail it.
+
+    However often it is asked for, it runs once at a time: who asks meanwhile waits for the same answer, and once its
+    time limit has passed, it has failed for everybody until it returns. It runs in a daemon thread, so that it never
+    delays the end of the process; an async one has an event loop of its own there, and is cancelled at its limit.
+
+    Raises BadArgument for arguments that cannot be.
+    """
+
+    __slots__ = ("_call", "_flight", "_last", "_said", "critical", "failure_ttl", "name", "timeout", "ttl")
+
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[], object] | str,
+        *,
+        timeout: float = 1.0,
+        ttl: float = 0.0,
+        failure_ttl: float | None = None,
+        critical: bool = True,
+    ) -> None:
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise BadArgument(f"name: {name!r}: must be printable text")
+        if not callable(call) and not (isinstance(call, str) and _is_dotted_path(call)):
+            raise BadArgument(f"{name}: call: {call!r}: neither a callable nor the dotted path of a module")
+        self.name = name
+        self.timeout = _seconds(f"{name}: timeout", timeout)
+        if not self.timeout:
+            raise BadArgument(f"{name}: timeout: {timeout!r}: must be more than 0 seconds")
+        self.ttl = _seconds(f"{name}: ttl", ttl)
+        self.failure_ttl = self.ttl if failure_ttl is None else _seconds(f"{name}: failure_ttl", failure_ttl)
+        self.critical = bool(critical)
+        self._call = call
+        self._flight: _Flight | None = None
+        self._last: Result | None = None
+        # The outcome that was logged last: a check that goes on failing is not logged again.
+        self._said = PASSED
+
+    def __repr__(self) -> str:
+        return f"Check({self.name!r}, timeout={self.timeout:g}, critical={self.critical})"
+
+    def _begin(self) -> _Flight | Result:
+        """A run that is under way, or what is known without one."""
+        import time
+
+        with _lock:
+            now = time.monotonic()
+            last = self._last
+            if last is not None and now - last.ended < (self.ttl if last.passed else self.failure_ttl):
+                return last
+            flight = self._flight
+            # A child process inherits what its parent's threads were at, and none of the threads.
+            if flight is not None and flight.pid == os.getpid():
+                lasted = now - flight.started
+                if flight.given_up or lasted >= self.timeout:
+                    return self._result(TIMED_OUT, lasted, f"still running since {lasted:.1f} s")
+                return flight
+            flight = self._flight = _Flight(now)
+        self._start(flight)
+        return flight
+
+    def _start(self, flight: _Flight) -> None:
+        import threading
+
+        thread = threading.Thread(target=self._run, args=(flight,), name=f"liveness-check-{self.name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._end(flight, FAILED, f"cannot run: {error}")
+
+    def _run(self, flight: _Flight) -> None:
+        try:
+            call = _health_of(self._call) if isinstance(self._call, str) else self._call
+            result = call()
+            if hasattr(result, "__await__"):
+                result = _await(result, self.timeout)
+            outcome, reason = (FAILED, f"returned {result!r}") if _is_refusal(result) else (PASSED, "")
+        # SystemExit too: a check does not end the thread that asks.
+        except BaseException as error:
+            outcome, reason = FAILED, _text(error)
+        self._end(flight, outcome, reason)
+
+    def _end(self, flight: _Flight, outcome: str, reason: str) -> None:
+        import time
+
+        with _lock:
+            lasted = time.monotonic() - flight.started
+            if lasted >= self.timeout:
+                outcome, reason = TIMED_OUT, self._no_answer()
+            flight.result = self._result(outcome, lasted, reason)
+            if self._flight is flight:
+                self._flight = None
+                # What nobody waited for any more is no news by now.
+                self._last = None if flight.given_up or outcome == TIMED_OUT else flight.result
+        flight.done.set()
+
+    def _answer(self, flight: _Flight, deadline: float | None, limit: float | None) -> Result:
+        """Waits for the end of it, at most until its time limit and the deadline, on time.monotonic()."""
+        import time
+
+        until = flight.started + self.timeout
+        if deadline is not None and deadline < until:
+            until = deadline
+        flight.done.wait(max(0.0, until - time.monotonic()))
+        with _lock:
+            if flight.result is not None:
+                return flight.result
+            flight.given_up = True
+        lasted = time.monotonic() - flight.started
+        reason = f"no answer within the deadline of {limit:g} s" if until == deadline else self._no_answer()
+        return self._result(TIMED_OUT, lasted, reason)
+
+    def _no_answer(self) -> str:
+        return f"no answer within {self.timeout:g} s"
+
+    def _result(self, outcome: str, duration: float, reason: str) -> Result:
+        import time
+
+        return Result(self.name, outcome, duration, reason[:_REASON_LENGTH], self.critical, time.monotonic())
+
+    def _log(self, result: Result) -> None:
+        if result.outcome == self._said:
+            return
+        self._said = result.outcome
+        import logging
+
+        if result.passed:
+            logging.getLogger("liveness").warning("liveness: check %r passes again", self.name)
+        else:
+            logging.getLogger("liveness").log(
+                _WARNING, "liveness: check %r %s: %s", self.name, _VERBS[result.outcome], result.reason
+            )
+
+
+_VERBS = {FAILED: "failed", TIMED_OUT: "timed out"}
+
+
+class _Adopted:
+    """The Check of a bare callable, and how many ask for it now."""
+
+    __slots__ = ("askers", "check")
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.askers = 0
+
+
+class _Flight:
+    """One run of one check."""
+
+    __slots__ = ("done", "given_up", "pid", "result", "started")
+
+    def __init__(self, now: float) -> None:
+        import threading
+
+        self.started = now
+        self.pid = os.getpid()
+        self.done: threading.Event = threading.Event()
+        self.result: Result | None = None
+        self.given_up = False
+
+
+class Result:
+    """What came of one check."""
+
+    __slots__ = ("critical", "duration", "ended", "name", "outcome", "reason")
+
+    def __init__(self, name: str, outcome: str, duration: float, reason: str, critical: bool, ended: float) -> None:
+        self.name = name
+        #: ``passed``, ``failed`` or ``timed out``.
+        self.outcome = outcome
+        #: In seconds: how long it ran, or has been waited for.
+        self.duration = duration
+        #: Type and text of the exception, or what else was wrong; empty if it passed. Not for the public.
+        self.reason = reason
+        self.critical = critical
+        #: On time.monotonic().
+        self.ended = ended
+
+    @property
+    def passed(self) -> bool:
+        """It has passed."""
+        return self.outcome == PASSED
+
+    def __repr__(self) -> str:
+        return f"Result({self.name!r}, {self.outcome!r}, {self.reason!r})"
+
+
+class Report:
+    """What came of all checks; true unless a critical one did not pass."""
+
+    __slots__ = ("results",)
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        #: In the order of the checks.
+        self.results = tuple(results)
+
+    @property
+    def verdict(self) -> str:
+        """``passed``; ``failed`` if a critical check did not pass; ``degraded`` if only others did not."""
+        bad = [result for result in self.results if not result.passed]
+        if any(result.critical for result in bad):
+            return FAILED
+        return DEGRADED if bad else PASSED
+
+    def __bool__(self) -> bool:
+        return self.verdict != FAILED
+
+    @property
+    def summary(self) -> str:
+        """One line for the public: the names of what did not pass, without a reason. Empty if all did."""
+        return ", ".join(f"{result.name} {_VERBS[result.outcome]}" for result in self.results if not result.passed)
+
+    def as_dict(self, detailed: bool = False) -> dict[str, object]:
+        """For JSON: the verdict, and each check by name; with its duration and reason only if ``detailed``."""
+        return {"verdict": self.verdict, "checks": {result.name: _as_dict(result, detailed) for result in self.results}}
+
+    def __repr__(self) -> str:
+        return f"Report({self.verdict!r}, {list(self.results)!r})"
+
+
+def _as_dict(result: Result, detailed: bool) -> dict[str, object]:
+    found: dict[str, object] = {"outcome": result.outcome, "critical": result.critical}
+    if detailed:
+        found["duration"] = round(result.duration, 6)
+        if result.reason:
+            found["reason"] = result.reason
+    return found
+
+
+def run(checks: Iterable[Check | Callable[[], object] | str], deadline: float | None = None) -> Report:
+    """
+    Runs all checks at once, and reports.
+
+    A callable or a module's name stands for a Check of that name with the default limits. It takes as long as the
+    slowest of them, at most its time limit, and at most ``deadline`` seconds; what has not answered by then has timed
+    out. A failure is logged when it begins, and when it ends.
+
+    Raises BadArgument for arguments that cannot be, and nothing else.
+    """
+    import time
+
+    limit = None if deadline is None else _seconds("deadline", deadline)
+    until = None if limit is None else time.monotonic() + limit
+    asked = _listed(checks)
+    with _Asking(asked) as wanted:
+        flights = [(check, check._begin()) for check in wanted]
+        results = []
+        for check, flight in flights:
+            result = check._answer(flight, until, limit) if isinstance(flight, _Flight) else flight
+            check._log(result)
+            results.append(result)
+    return Report(results)
+
+
+def prepare(checks: Iterable[Check | Callable[[], object] | str]) -> list[Check]:
+    """A Check for each, to keep and to run again. Raises BadArgument for what is none, and for two of one name."""
+    found = [check if isinstance(check, Check) else _check_of(check) for check in _listed(checks)]
+    _refuse_two_of_one_name(found)
+    return found
+
+
+class _Asking:
+    """The checks of one run; a bare callable has the same one as long as anybody asks for it, or it runs."""
+
+    def __init__(self, asked: list[Check | Callable[[], object] | str]) -> None:
+        self._asked = asked
+        self._adopted: list[_Adopted] = []
+
+    def __enter__(self) -> list[Check]:
+        wanted = [check if isinstance(check, Check) else self._adopt(check) for check in self._asked]
+        try:
+            _refuse_two_of_one_name(wanted)
+        except BadArgument:
+            self.__exit__()
+            raise
+        return wanted
+
+    def _adopt(self, call: Callable[[], object] | str) -> Check:
+        key: object = call
+        try:
+            hash(call)
+        except TypeError:
+            key = id(call)
+        with _lock:
+            known = _at_large.get(key)
+            if known is None:
+                known = _at_large[key] = _Adopted(_check_of(call))
+            known.askers += 1
+        self._adopted.append(known)
+        return known.check
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            for adopted in self._adopted:
+                adopted.askers -= 1
+            for key, adopted in list(_at_large.items()):
+                if not adopted.askers and adopted.check._flight is None:
+                    del _at_large[key]
+
+
+def _listed(checks: Iterable[Check | Callable[[], object] | str]) -> list[Check | Callable[[], object] | str]:
+    if isinstance(checks, str) or not hasattr(checks, "__iter__"):
+        raise BadArgument(f"checks: {checks!r}: not a list of checks (write [...])")
+    return list(checks)
+
+
+def _refuse_two_of_one_name(checks: list[Check]) -> None:
+    seen = set()
+    for check in checks:
+        if check.name in seen:
+            raise BadArgument(f"checks: {check.name!r}: two of this name (give each a name: Check(name, call))")
+        seen.add(check.name)
+
+
+def _check_of(call: Callable[[], object] | str) -> Check:
+    return Check(call if isinstance(call, str) else _name_of(call), call)
+
+
+def _name_of(call: object) -> str:
+    name = getattr(call, "__qualname__", None) or type(call).__qualname__
+    return f"{getattr(call, '__module__', None) or '?'}.{name}"
+
+
+def _is_dotted_path(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _seconds(what: str, value: float) -> float:
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else -1.0
+    # Longer than that no lock can wait for.
+    if not 0 <= number <= 1e6:
+        raise BadArgument(f"{what}: {value!r}: must be seconds, from 0 to 1,000,000")
+    return number
+
+
+def _await(awaitable: Awaitable[object], timeout: float) -> object:
+    import asyncio
+
+    async def within_its_limit() -> object:
+        return await asyncio.wait_for(awaitable, timeout)
+
+    return asyncio.run(within_its_limit())
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its text cannot be had)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from . import checks as checks_module
 from . import proc, stacks, state
 from .errors import BadArgument, LivenessError, TakenOver
 
@@ -134,10 +133,13 @@ class Unit:
         does not load), if the directory cannot be made or written, or is not ours, or if /proc is that of another pid
         namespace. If another living process holds the unit, it is warned of in the log and replaced.
         """
-        names = checks_module.names(checks)
+        from .checks import names as names_of
+        from .checks import require
+
+        names = names_of(checks)
         if not _LINUX:
             _say_not_linux()
-            checks_module.run(names, args, kwargs)
+            require(names, args, kwargs)
             return
         self._refused = os.getpid()
         try:
@@ -154,7 +156,7 @@ class Unit:
         try:
             with _Trouble(self.path, "cannot remove the state of an earlier life"):
                 self._directory.wipe(keep=self._written)
-            checks_module.run(names, args, kwargs)
+            require(names, args, kwargs)
             with _Trouble(self.path, "cannot write"):
                 self._begin()
         finally:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "liveness"
 # A module imports only from rows below its own; a framework only in the file or folder that bears its name.
 ROWS = {
     "errors": 0, "proc": 0,
-    "state": 1, "checks": 1, "stacks": 1, "access_log": 1,
+    "state": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1,
     "unit": 2, "probe": 2,
     "monitor": 3, "endpoint": 3, "linux": 3, "__init__": 3,
     "flask": 4, "django": 4, "asgi": 4, "wsgi": 4, "server": 4, "celery": 4, "gunicorn": 4,
@@ -70,7 +70,7 @@ BARE = [sys.executable, "-I", "-S", "-c"]
 # The modules that the verbs need, and what they need; a usual start of the interpreter has loaded all but ours already.
 NEEDED = {
     "__future__", "_collections_abc", "_stat", "errno", "genericpath", "os", "os.path", "posixpath", "stat",
-    "liveness", "liveness.checks", "liveness.errors", "liveness.proc", "liveness.stacks", "liveness.state",
+    "liveness", "liveness.errors", "liveness.proc", "liveness.stacks", "liveness.state",
     "liveness.unit",
 }  # fmt: skip
 

@@ -1,0 +1,372 @@
+"""Checks run at once, each within its limit and all within a deadline, and a hang costs nobody more than that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stage import ROOT, until
+
+import liveness
+from liveness.checks import Check, Report, Result, prepare, run
+
+
+def passes() -> None:
+    pass
+
+
+def refuses() -> bool:
+    return False
+
+
+def breaks() -> None:
+    raise ConnectionError("no route to the database of mr. smith")
+
+
+class Gate:
+    """A check that hangs until it is opened, and counts who came."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.came = 0
+
+    def __call__(self) -> None:
+        self.came += 1
+        self.opened.wait(60)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {result.name: result.outcome for result in report.results}
+
+
+def check_threads() -> int:
+    return sum(thread.name.startswith("liveness-check-") for thread in threading.enumerate())
+
+
+# What passes and what fails
+
+
+def test_a_check_fails_by_raising_or_by_something_that_equals_false() -> None:
+    returned: list[object] = [None, True, "", [], 1, False, 0, 0.0]
+    report = run([Check(f"{number}", partial(next, iter([value]))) for number, value in enumerate(returned)])
+    assert [result.passed for result in report.results] == [True] * 5 + [False] * 3
+    assert report.results[5].reason == "returned False"
+    assert outcomes(run([Check("breaks", breaks)])) == {"breaks": "failed"}
+
+
+def test_a_check_may_be_async_and_its_limit_cancels_it() -> None:
+    cancelled = threading.Event()
+
+    async def hangs() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async def refuses_later() -> bool:
+        await asyncio.sleep(0)
+        return False
+
+    report = run([Check("hangs", hangs, timeout=0.2), Check("refuses", refuses_later, timeout=30)])
+    assert outcomes(report) == {"hangs": "timed out", "refuses": "failed"}
+    assert cancelled.wait(20)
+
+    async def fine() -> None:
+        await asyncio.sleep(0)
+
+    assert run([fine])
+
+
+def test_a_check_may_be_the_name_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_checks_ok.py").write_text("def health(): return True")
+    (tmp_path / "of_checks_bad.py").write_text("def health(): return 0")
+    (tmp_path / "of_checks_none.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    report = run(["of_checks_ok", "of_checks_bad", "of_checks_none", "of_checks.not_there"])
+    assert [result.outcome for result in report.results] == ["passed", "failed", "failed", "failed"]
+    assert "has no health()" in report.results[2].reason
+    assert "ModuleNotFoundError" in report.results[3].reason
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), GeneratorExit(), Wordless(), MemoryError()])
+def test_nothing_that_a_check_raises_gets_through(error: BaseException) -> None:
+    def check() -> None:
+        raise error
+
+    (result,) = run([Check("x", check)]).results
+    assert result.outcome == "failed"
+    assert result.reason.startswith(type(error).__name__)
+
+
+def test_a_result_that_cannot_be_compared_is_a_failure() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise TypeError("not with me")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    assert outcomes(run([Check("odd", Odd)])) == {"odd": "failed"}
+
+
+# The verdict
+
+
+def test_a_failure_of_what_is_not_critical_degrades() -> None:
+    side = Check("side", refuses, critical=False)
+    assert run([Check("a", passes)]).verdict == "passed"
+    degraded = run([Check("a", passes), side])
+    assert (degraded.verdict, bool(degraded)) == ("degraded", True)
+    failed = run([Check("a", refuses), side])
+    assert (failed.verdict, bool(failed)) == ("failed", False)
+    assert run([]).verdict == "passed"
+
+
+def test_the_public_is_told_names_and_whoever_may_know_is_told_why() -> None:
+    report = run([Check("db", breaks), Check("cache", passes)])
+    assert report.summary == "db failed"
+    assert "smith" not in str(report.as_dict())
+    assert report.as_dict()["checks"] == {
+        "db": {"outcome": "failed", "critical": True},
+        "cache": {"outcome": "passed", "critical": True},
+    }
+    detailed = report.as_dict(detailed=True)["checks"]
+    assert isinstance(detailed, dict)
+    assert detailed["db"]["reason"] == "ConnectionError: no route to the database of mr. smith"
+    assert 0 <= detailed["cache"]["duration"] < 20
+
+
+def test_a_failure_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = [True]
+    check = Check("db", lambda: breaks() if wrong else None)
+    with caplog.at_level(logging.INFO, "liveness"):
+        for _ in range(3):
+            run([check])
+        assert [record.getMessage() for record in caplog.records] == [
+            "liveness: check 'db' failed: ConnectionError: no route to the database of mr. smith"
+        ]
+        wrong.clear()
+        for _ in range(3):
+            run([check])
+    assert [record.getMessage() for record in caplog.records][1:] == ["liveness: check 'db' passes again"]
+
+
+# Time
+
+
+def test_all_run_at_once() -> None:
+    together = threading.Barrier(20)
+
+    def meet() -> None:
+        # Until all the others have come.
+        together.wait(20)
+
+    assert run([Check(f"{number}", meet, timeout=30) for number in range(20)])
+
+
+def test_a_check_that_hangs_costs_its_limit_and_the_others_nothing(gate: Gate) -> None:
+    begin = time.monotonic()
+    report = run([Check("hangs", gate, timeout=0.3), Check("passes", passes, timeout=30)])
+    assert 0.3 <= time.monotonic() - begin < 10
+    assert outcomes(report) == {"hangs": "timed out", "passes": "passed"}
+    assert report.results[0].reason == "no answer within 0.3 s"
+
+
+def test_no_run_takes_longer_than_its_deadline(gate: Gate) -> None:
+    begin = time.monotonic()
+    report = run([Check(f"{number}", gate, timeout=60) for number in range(5)], deadline=0.3)
+    assert time.monotonic() - begin < 10
+    assert {result.reason for result in report.results} == {"no answer within the deadline of 0.3 s"}
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_for(gate: Gate, bare: bool) -> None:
+    check: Check | Callable[[], None] = gate if bare else Check("hangs", gate, timeout=0.2)
+    before = check_threads()
+    report = run([check], deadline=0.2)
+    assert not report
+    begin = time.monotonic()
+    for _ in range(1000):
+        (result,) = run([check]).results
+        assert result.outcome == "timed out"
+    # At once, and not each after its limit.
+    assert time.monotonic() - begin < 100
+    assert result.reason.startswith("still running since ")
+    assert gate.came == 1
+    assert check_threads() == before + 1
+    gate.opened.set()
+    # On a busy machine the first of these may be late again.
+    until(lambda: run([check]))
+    assert gate.came >= 2
+
+
+def test_who_asks_while_a_check_runs_gets_the_same_answer(gate: Gate) -> None:
+    check = Check("slow", gate, timeout=30)
+    reports: list[Report] = []
+    threads = [threading.Thread(target=lambda: reports.append(run([check]))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until(lambda: gate.came)
+    gate.opened.set()
+    for thread in threads:
+        thread.join()
+    assert all(reports)
+    assert gate.came < 8
+
+
+def test_what_comes_after_the_limit_counts_for_nothing(gate: Gate) -> None:
+    check = Check("late", gate, timeout=0.2, ttl=1000)
+    assert not run([check])
+    gate.opened.set()
+    until(lambda: check._flight is None)
+    until(lambda: run([check]))
+    assert gate.came >= 2
+
+
+def test_every_run_runs_unless_there_is_a_ttl() -> None:
+    counts = {"fresh": 0, "kept": 0, "broken": 0}
+
+    def count(name: str) -> None:
+        counts[name] += 1
+        if name == "broken":
+            raise ValueError
+
+    checks = [
+        Check("fresh", lambda: count("fresh")),
+        Check("kept", lambda: count("kept"), ttl=1000),
+        Check("broken", lambda: count("broken"), ttl=1000, failure_ttl=0),
+    ]
+    for _ in range(3):
+        run(checks)
+    assert counts == {"fresh": 3, "kept": 1, "broken": 3}
+
+
+def test_a_result_is_used_again_until_its_ttl_is_over() -> None:
+    runs = [0]
+    check = Check("x", lambda: runs.__setitem__(0, runs[0] + 1), ttl=0.3)
+    run([check])
+    until(lambda: run([check]) and runs[0] == 2)
+
+
+def test_failures_may_be_kept_as_well() -> None:
+    runs = [0]
+
+    def check() -> bool:
+        runs[0] += 1
+        return False
+
+    kept = Check("x", check, failure_ttl=1000)
+    assert not run([kept])
+    assert not run([kept])
+    assert runs == [1]
+
+
+def test_a_hung_check_does_not_delay_the_end_of_the_process() -> None:
+    program = (
+        "import asyncio, time; from liveness.checks import Check, run\n"
+        "async def hangs(): time.sleep(1000)\n"
+        "print(run([Check('a', lambda: time.sleep(1000), timeout=0.1), Check('b', hangs, timeout=0.1)]).verdict)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment, check=True
+    )
+    assert done.stdout == "failed\n"
+
+
+def test_a_child_process_does_not_wait_for_what_its_parent_was_at(gate: Gate) -> None:
+    check = Check("hangs", gate, timeout=0.1)
+    run([check])
+    child = os.fork()
+    if not child:
+        gate.opened.set()
+        os._exit(0 if run([Check("other", passes)]) and run([check]) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_no_thread_left_is_a_failure_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none_left)
+        (result,) = run([Check("x", passes)]).results
+    assert result.reason == "cannot run: can't start new thread"
+    assert run([Check("x", passes)])
+
+
+def test_bare_checks_are_forgotten_when_they_have_ended() -> None:
+    from liveness import checks
+
+    run([lambda: None])
+    run([[].append, lambda: 1])  # type: ignore[list-item]
+    assert checks._at_large == {}
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": ""}, "name: ''"),
+        ({"name": "a\nb"}, "must be printable"),
+        ({"name": 7}, "name: 7"),
+        ({"call": 7}, "call: 7: neither a callable nor the dotted path"),
+        ({"call": "not a path"}, "neither a callable"),
+        ({"timeout": 0}, "x: timeout: 0: must be more than 0"),
+        ({"timeout": -1}, "timeout: -1"),
+        ({"timeout": float("nan")}, "timeout: nan"),
+        ({"timeout": float("inf")}, "timeout: inf"),
+        ({"timeout": None}, "timeout: None"),
+        ({"ttl": "5"}, "ttl: '5'"),
+        ({"failure_ttl": True}, "failure_ttl: True"),
+    ],
+)
+def test_bad_arguments_fail_when_they_are_made(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(liveness.BadArgument, match=words):
+        Check(**{"name": "x", "call": passes, **arguments})  # type: ignore[arg-type]
+
+
+def test_two_of_one_name_are_refused() -> None:
+    with pytest.raises(liveness.BadArgument, match="'x': two of this name"):
+        run([Check("x", passes), Check("x", refuses)])
+    with pytest.raises(liveness.BadArgument, match="two of this name"):
+        prepare([passes, passes])
+    with pytest.raises(liveness.BadArgument, match="not a list"):
+        run("app.checks")
+    with pytest.raises(liveness.BadArgument, match="deadline: -1"):
+        run([passes], deadline=-1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["passed", "failed", "timed out"]), st.booleans()), max_size=6))
+def test_the_verdict_is_that_of_the_worst_that_counts(results: list[tuple[str, bool]]) -> None:
+    report = Report(Result(f"{n}", outcome, 0.0, "", critical, 0.0) for n, (outcome, critical) in enumerate(results))
+    bad = [critical for outcome, critical in results if outcome != "passed"]
+    assert report.verdict == ("failed" if any(bad) else "degraded" if bad else "passed")
+    assert bool(report) is not any(bad)
+    assert (report.summary == "") is (not bad)
