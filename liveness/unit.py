@@ -10,7 +10,7 @@ from .errors import BadArgument, LivenessError, TakenOver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
 if sys.platform == "linux":
@@ -108,6 +108,8 @@ class Unit:
         self._joined: tuple[str, str] | None = None
         # The last that was declared for each file, and the last alarm.
         self._declared: dict[str, list[bytes]] = {}
+        # The last that has come to an end: what is declared and not settled may be written at any moment.
+        self._settled: dict[str, list[bytes]] = {}
         self._alarms: dict[str, list[bytes]] = {}
         # The pid of the process whose last load() has come to no life; children that it forks meanwhile inherit this.
         self._refused = 0
@@ -117,6 +119,11 @@ class Unit:
 
     def __repr__(self) -> str:
         return f"Unit({self.unitname!r}, rundir={self.rundir!r})"
+
+    @property
+    def is_loaded_here(self) -> bool:
+        """This very process has loaded it, by this object, and not ended that life."""
+        return self._life is not None and self._life.pid == os.getpid()
 
     def load(self, checks: Iterable[str], *args: object, **kwargs: object) -> None:
         """
@@ -468,6 +475,52 @@ class Unit:
             raise LivenessError(
                 f"{self.path}/{name}: cannot write {code}: {state.why(error)}{way} ({state.WAY_OUT})"
             ) from error
+        finally:
+            self._settled[name] = mine
+
+    def restate(self, name: str, decide: Callable[[bytes | None], bytes | None]) -> None:
+        """
+        For who speaks beside the application, such as the Monitor: replaces what a state file holds by what ``decide``
+        makes of it, None being no file. Nothing is written if that is the same.
+
+        What the application declares in this process meanwhile is never undone. Raises TakenOver and LivenessError.
+        """
+        if not _LINUX:
+            _say_not_linux()
+            return
+        try:
+            if self._life is None:
+                self._check_directory()
+            while True:
+                theirs = self._declared.get(name)
+                is_settled = theirs is self._settled.get(name)
+                found = self._directory.read(name)
+                wanted = decide(found)
+                if not self._holds():
+                    raise TakenOver(f"{self.path}: {self._taken_over()}")
+                if wanted == found:
+                    return
+                if self._replace_if(name, wanted, found):
+                    break
+            while not is_settled or self._declared.get(name) is not theirs:
+                # The application has declared meanwhile, and we may have undone it.
+                is_settled, theirs = True, self._declared[name]
+                self._directory.write_if(name, theirs[0], self._holds)
+        except (OSError, state.Unreadable) as error:
+            if not self._holds():
+                raise TakenOver(f"{self.path}: {self._taken_over()}") from error
+            raise LivenessError(f"{self.path}/{name}: cannot write: {state.why(error)} ({state.WAY_OUT})") from error
+
+    def _replace_if(self, name: str, wanted: bytes | None, found: bytes | None) -> bool:
+        def is_as_found() -> bool:
+            return self._holds() and self._directory.read(name) == found
+
+        if wanted is not None:
+            return self._directory.write_if(name, wanted, is_as_found)
+        if is_as_found():
+            self._directory.remove(name)
+            return True
+        return False
 
     def _silenced(self, name: str, code: int) -> str:
         """
