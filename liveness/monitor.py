@@ -219,9 +219,9 @@ class Monitor:
         self._ours = ours
 
     def _take_back(self) -> None:
-        if self._ours is None:
-            return
-        self.unit.restate(self.into, lambda found: self._before if found == self._ours else found)
+        # Even with nothing to take back this finds out whether the unit is still ours to write.
+        ours = self._ours
+        self.unit.restate(self.into, lambda found: self._before if ours is not None and found == ours else found)
         self._ours = None
 
 
