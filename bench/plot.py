@@ -78,6 +78,21 @@ def manual_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def checks_text() -> str:
+    """The table of the node Checks."""
+    checks = results("checks")
+    lines = ["@multitable @columnfractions .4 .3 .3", "@headitem 100 checks of 10 ms @tab wall time, ms @tab CPU, ms"]
+    lines += [
+        f"@item {name} @tab {spread(found, 1)} @tab {spread(checks['cpu, ms'][name], 1)}"
+        for name, found in checks["wall, ms"].items()
+    ]
+    hour = checks["a monitor that runs every 10 s, cpu seconds an hour"]
+    return "\n".join(lines) + (
+        "\n@end multitable\n\n"
+        f"A Monitor that runs one check every ten seconds takes {spread(hour)} seconds of CPU in an hour.\n"
+    )
+
+
 def node_text() -> str:
     """The table of the node Deploying on Kubernetes."""
     node = results("exec_sync")
@@ -137,6 +152,7 @@ def main() -> None:
     draw()
     put(README, "<!-- bench: begin -->", "<!-- bench: end -->", readme_text())
     put(MANUAL, "@c bench: begin", "@c bench: end", manual_text())
+    put(MANUAL, "@c bench-checks: begin", "@c bench-checks: end", checks_text())
     put(MANUAL, "@c bench-e2e: begin", "@c bench-e2e: end", node_text())
     print(f"{DOC}/liveness-cost.svg, .png, README.md, {MANUAL.name}: written")
 

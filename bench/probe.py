@@ -9,9 +9,7 @@ told; and how many times that of its baseline, in the same round.
 
 from __future__ import annotations
 
-import compileall
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,10 +33,16 @@ age=$(( $(date +%s) - $(stat -c %Y {dir}/error) ))
 def bare_python(folder: Path) -> str:
     """An interpreter with nothing installed but liveness: what else there is would be part of every start."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    (site,) = (folder / "venv").glob("lib/python*/site-packages")
-    shutil.copytree(ROOT / "liveness", site / "liveness", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(site, quiet=2)
-    return str(folder / "venv" / "bin" / "python")
+    python = folder / "venv" / "bin" / "python"
+    # As anybody installs it, command and all.
+    wheels = folder / "wheels"
+    for command in (
+        ["build", "--no-isolation", "--wheel", "--outdir", wheels, ROOT],
+        ["pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", "--find-links", wheels,
+         "--disable-pip-version-check", "liveness"],
+    ):  # fmt: skip
+        subprocess.run([sys.executable, "-m", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    return str(python)
 
 
 def measure(rundir: Path, rounds: int) -> dict[str, object]:
@@ -71,6 +75,7 @@ def measure(rundir: Path, rounds: int) -> dict[str, object]:
             "python -c pass": of("one", python, "-c", "pass"),
             "python -c 'import liveness'": of("one", python, "-c", "import liveness"),
             "python -m liveness.probe": of("one", python, "-m", "liveness.probe"),
+            "liveness check": of("one", f"{rundir}/venv/bin/liveness", "check"),
         },
         rounds,
     )
@@ -96,6 +101,7 @@ def times_of(cpu: dict[str, list[float]]) -> dict[str, Summary]:
             ("health.sh", "python -c pass"),
             ("cat, stat and date", "health.sh"),
             ("python -m liveness.probe", "python -c pass"),
+            ("liveness check", "python -c pass"),
         )
     }
 

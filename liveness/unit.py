@@ -248,6 +248,30 @@ class Unit:
         self._beat(known, seconds, name, bool(traceback))
         self._beats[name] = known
 
+    def beat_for_holder(self, ttl: int, name: str = "main") -> None:
+        """
+        Writes a heartbeat in the name of the process that loaded the unit, for a program that cannot do so itself.
+
+        Raises BadArgument for arguments that cannot be, and LivenessError if that process is gone or nothing can be
+        written.
+        """
+        seconds = _whole(ttl)
+        if seconds is None or not 1 <= seconds <= state.LARGEST_TTL:
+            raise BadArgument(f"ttl: {ttl!r}: must be whole seconds from 1 to {state.LARGEST_TTL}")
+        _check_beat_name(name)
+        if not _LINUX:
+            _say_not_linux()
+            return
+        with _Trouble(self.path, "cannot write"):
+            self._check_directory()
+            pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
+            process = proc.find(pid) if state.is_count(pid.encode(), 7) else None
+            if process is None or process.is_zombie() or start not in ("", process.start):
+                raise LivenessError(f"{self.path}: no living process holds this unit (load() it first)")
+            self._directory.make_beats()
+            data = state.encode_beat(state.Beat(proc.uptime(), seconds, process.pid, process.start))
+            self._directory.write_if(f"beat/{name}", data, lambda: _text(self._directory, "pid") == pid)
+
     def end_beat(self, name: str | None = None) -> None:
         """
         Removes a heartbeat: its loop has ended on purpose. One that never was is no error.

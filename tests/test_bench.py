@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import checks
 import plot
 import probe
 import pytest
@@ -18,9 +20,10 @@ from stage import ROOT
 
 @pytest.mark.parametrize("file", [plot.MANUAL, plot.README], ids=lambda file: file.name)
 def test_the_figures_in_the_texts_are_those_that_were_measured(file: Path) -> None:
-    text = {plot.MANUAL: plot.manual_text, plot.README: plot.readme_text}[file]()
-    assert text in file.read_text()
-    assert file.read_text().count("bench: begin") == 1
+    texts = {plot.README: [plot.readme_text], plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text]}[file]
+    for text in texts:
+        assert text() in file.read_text()
+    assert len(re.findall(r"bench(-\w+)?: begin", file.read_text())) == len(texts)
 
 
 def test_what_was_measured_is_what_is_promised() -> None:
@@ -30,15 +33,21 @@ def test_what_was_measured_is_what_is_promised() -> None:
     assert times["health.sh / dash -c :"] <= 1.6
     assert times["health.sh / bash -c :"] <= 1
     assert times["python -m liveness.probe / python -c pass"] <= 2
+    assert times["liveness check / python -c pass"] <= 3
     assert times["set / open, write, close, rename"] <= 2
     assert found["a further heartbeat, us"]["median"] <= 40
     assert found["cpu, ms"]["health.sh, 1000 heartbeats"]["median"] < 200
     assert found["import liveness, ms"]["median"] <= 5
     assert calls["call, us"]["beat"]["median"] < 0.5
+    assert plot.results("checks")["wall, ms"]["run of 100 checks"]["median"] < 100
 
 
 def test_the_benchmarks_run(tmp_path: Path) -> None:
-    for measured, name in ((probe.measure(tmp_path, 2), "probe"), (verbs.measure(str(tmp_path), 2), "verbs")):
+    for measured, name in (
+        (probe.measure(tmp_path, 2), "probe"),
+        (verbs.measure(str(tmp_path), 2), "verbs"),
+        (checks.measure(str(tmp_path), 2), "checks"),
+    ):
         kept = plot.results(name)
         for table, figures in measured.items():
             assert isinstance(figures, dict)

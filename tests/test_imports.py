@@ -19,7 +19,7 @@ ROWS = {
     "unit": 2, "probe": 2,
     "monitor": 3, "endpoint": 3, "linux": 3, "__init__": 3,
     "flask": 4, "django": 4, "asgi": 4, "wsgi": 4, "server": 4, "celery": 4, "gunicorn": 4,
-    "cli": 5, "__main__": 5,
+    "status": 4, "cli": 5, "__main__": 6,
 }  # fmt: skip
 FRAMEWORKS = {"flask", "django", "celery", "gunicorn"}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -17,7 +17,9 @@ from judge import HEALTH_SH, Judge
 from stage import ROOT, Puppet, until
 
 import liveness
-from liveness import linux, probe
+from liveness import cli, linux, probe, resources
+from liveness.checks import Check, run
+from liveness.monitor import Monitor
 
 TEXI = ROOT / "doc" / "texinfo" / "liveness.texi"
 MANUAL = TEXI.read_text()
@@ -108,6 +110,44 @@ def test_a_unit_can_be_written_in_a_shell(rundir: Path) -> None:
     finally:
         daemon.kill()
         daemon.wait()
+
+
+def test_a_shell_program_can_be_a_unit(rundir: Path) -> None:
+    command = rundir / "liveness"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m liveness "$@"\n')
+    command.chmod(0o755)
+    environment = {
+        "PATH": f"{rundir}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "LIVENESS_RUNDIR": str(rundir),
+        "LIVENESS_UNIT_NAME": "u",
+    }
+    done = subprocess.run(
+        ["sh", "-c", example("shell")], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    first, second, third = done.stdout.splitlines()
+    assert (first, second) == ("working on the first", "working on the second")
+    assert re.fullmatch(r"liveness: u: healthy: process \d+, error 0, fresh heartbeats: 1", third)
+
+
+def test_the_commands_in_the_manual_are_those_that_there_are() -> None:
+    (commands,) = (action for action in cli._parser("liveness")._actions if action.choices)
+    assert isinstance(commands.choices, dict)
+    node = MANUAL.split("@node Invoking liveness")[1].split("@end table")[0]
+    assert set(re.findall(r"^@itemx? liveness (\w+)", node, re.M)) == set(commands.choices)
+    for name, parser in commands.choices.items():
+        for option in {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}:
+            assert option in node, (name, option)
+
+
+def test_what_checks_and_monitors_take_is_in_the_manual() -> None:
+    for function in (Check, run, Monitor):
+        shown = re.search(rf"@deftypefun \w+ {function.__name__} \((.*)\)", MANUAL)
+        assert shown is not None
+        expected = ", ".join(parameter for parameter in bare(function)).replace("'ready'", '"ready"')
+        assert shown[1] == expected
+    for name in ("disk_free", "memory_below", "tcp_port", "thread_alive"):
+        assert f"@item {name}({', '.join(bare(getattr(resources, name)))})" in MANUAL
 
 
 @pytest.mark.parametrize("number", range(len([1 for kind, _ in EXAMPLES if kind == "python"])))

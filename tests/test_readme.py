@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def blocks(language: str) -> list[str]:
 def worker(rundir: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The Python example as a process, with a queue whose jobs come by its standard input."""
     (rundir / "app_checks.py").write_text("def health(*args, **kwargs): return True\n")
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     (rundir / "app.py").write_text(
         "import select, sys\n"
         "line = None\n"
@@ -52,6 +53,17 @@ def worker(rundir: Path) -> Iterator[subprocess.Popen[bytes]]:
     for stream in (process.stdin, process.stdout):
         assert stream is not None
         stream.close()
+
+
+def test_the_monitor_of_the_readme_takes_a_pod_out_while_its_database_is_away(puppet: Puppet, judge: Judge) -> None:
+    (code,) = blocks("python")[1:]
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        quick = code.replace("5432", str(database.getsockname()[1])).replace("interval=10", "interval=0.05")
+        puppet("liveness.load([]); liveness.set()")
+        puppet(quick)
+        until(lambda: judge.python(mode="ready").startswith("healthy"))
+    until(lambda: judge.python(mode="ready") == "not ready: database failed")
+    assert judge().startswith("healthy")
 
 
 def job(worker: subprocess.Popen[bytes], code: str) -> None:
