@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
 
-from timing import Summary, show, summary, write  # noqa: E402
+from timing import Summary, show, shuffled, summary, write  # noqa: E402
 
 CANDIDATES = {
     "/bin/true": ["/bin/true"],
@@ -67,14 +67,14 @@ def measure(run: Callable[[list[str]], None], rounds: int) -> dict[str, dict[str
         run(command)
     walls: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for number in range(rounds):
-        for name, command in CANDIDATES.items():
+        for name, command in shuffled(CANDIDATES):
             begin = time.perf_counter()
             run(command)
             walls[name].append((time.perf_counter() - begin) * 1000)
         show(number + 1, rounds)
     works: dict[str, list[float]] = {name: [] for name in CANDIDATES}
     for _ in range(max(2, rounds // EACH)):
-        for name, command in CANDIDATES.items():
+        for name, command in shuffled(CANDIDATES):
             before, begin = cpu_seconds(), time.monotonic()
             for _ in range(EACH):
                 run(command)

@@ -1,4 +1,8 @@
-"""How the benchmarks measure: every round runs each candidate once, so that what else the machine does falls on all."""
+"""
+How the benchmarks measure: every round runs each candidate once, so that what else the machine does falls on all.
+
+In another order each time: what runs after a large program finds cold caches.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import datetime
 import json
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -13,6 +18,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+Of = TypeVar("Of")
 
 #: Median, 5th and 95th percentile.
 Summary = dict[str, float]
@@ -41,7 +49,7 @@ def commands(
     """CPU and wall time of all candidates, each with its environment, in milliseconds, round by round."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     for number in range(rounds):
-        for name, (command, environment) in candidates.items():
+        for name, (command, environment) in shuffled(candidates):
             times[name].append(run(command, environment))
         show(number + 1, rounds)
     return times
@@ -51,12 +59,17 @@ def calls(functions: Mapping[str, Callable[[], object]], each: int, rounds: int)
     """Microseconds of one call of each function, on average of so many in a row, round by round."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
-        for name, function in functions.items():
+        for name, function in shuffled(functions):
             begin = time.perf_counter()
             for _ in range(each):
                 function()
             times[name].append((time.perf_counter() - begin) / each * 1e6)
     return times
+
+
+def shuffled(candidates: Mapping[str, Of]) -> list[tuple[str, Of]]:
+    """Name and candidate, in an order of chance."""
+    return random.sample(list(candidates.items()), len(candidates))
 
 
 def ratios(values: list[float], base: list[float]) -> Summary:
