@@ -133,20 +133,34 @@ def test_a_reset_of_nothing_is_no_error(rundir: Path) -> None:
     ok(rundir, "reset")
 
 
+@pytest.mark.parametrize(
+    ("commands", "allowed"),
+    [
+        ((["set", "7"], ["set", "0"]), {"healthy:", "error 7"}),
+        ((["unready", "x"], ["ready"]), {"healthy:", "not ready: x"}),
+        ((["beat", "900"], ["beat", "901"]), {"healthy:"}),
+        # In the middle of a reset there is less and less, and nothing that looks healthy.
+        ((["reset"],), {"healthy:", "not loaded", "not set"}),
+    ],
+    ids=["set", "ready", "beat", "reset"],
+)
 def test_a_command_that_is_killed_at_any_moment_leaves_the_old_word_or_the_new(
-    puppet: Puppet, rundir: Path, judge: Judge
+    puppet: Puppet, rundir: Path, judge: Judge, commands: tuple[list[str], ...], allowed: set[str]
 ) -> None:
-    loaded(puppet)
     said = set()
-    for number in range(30):
-        process = subprocess.Popen([*LIVENESS, "set", "7" if number % 2 else "0"], env=environment(rundir))
+    for number in range(20):
+        if commands == (["reset"],) or not number:
+            loaded(puppet)
+        process = subprocess.Popen(
+            [*LIVENESS, *commands[number % len(commands)]], env=environment(rundir), stderr=subprocess.DEVNULL
+        )
         time.sleep(random.random() / 8)
-        process.kill()
+        process.send_signal(random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
         process.wait()
-        said.add(judge.python().partition(" process")[0])
-    assert said <= {"healthy:", "error 7"}
-    ok(rundir, "set", "0")
-    assert judge().startswith("healthy")
+        said.add(judge.python(mode="ready").partition(" process")[0].partition(" (")[0])
+    assert said <= allowed
+    loaded(puppet)
+    assert judge(mode="ready").startswith("healthy")
 
 
 # run
