@@ -8,7 +8,7 @@ or by returning something that equals False (0 does; None does not).
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock
 
 from .errors import BadArgument, CheckFailed, LivenessError
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
 DEGRADED = "degraded"
 
-_WARNING = 30
 _REASON_LENGTH = 1000
 
 # Held for a few lines at a time, never while a check runs.
-_lock = allocate_lock()
+_lock = RLock()
 # Checks that were asked for as bare callables, as long as somebody waits for them or they run: the next one to ask must
 # find that they do.
 _at_large: dict[object, _Adopted] = {}
@@ -58,8 +57,9 @@ def require(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, o
             if hasattr(result, "close"):
                 result.close()
             raise CheckFailed(name, "health() is a coroutine function, which load() cannot await (make it a plain one)")
-        if _is_refusal(result):
-            raise CheckFailed(name, f"health() returned {result!r} (True or None say that all is well)")
+        refusal = _refusal(result)
+        if refusal:
+            raise CheckFailed(name, f"health() {refusal}")
 
 
 def _health_of(module: str) -> Callable[..., object]:
@@ -71,8 +71,17 @@ def _health_of(module: str) -> Callable[..., object]:
     return health
 
 
-def _is_refusal(result: object) -> bool:
-    return bool(result == False)  # noqa: E712 - 0 is a refusal too, None is not
+def _refusal(result: object) -> str:
+    """Why what a check returned is no success; nothing if it is one."""
+    kind = type(result)
+    if hasattr(kind, "gi_frame") or hasattr(kind, "ag_frame"):
+        return "is a generator, of which nothing has run (take the yield out of it)"
+    if callable(result):
+        return f"returned {result!r}, which is to be called itself"
+    # 0 is a refusal too, and so is what knows that it is false, such as a verdict or a report; None and [] are not.
+    if bool(result == False) or (hasattr(kind, "__bool__") and result is not None and not result):  # noqa: E712
+        return f"returned {result!r} (True or None say that all is well)"
+    return ""
 
 
 # All at once
@@ -87,9 +96,10 @@ class Check:
     result is used again for ``ttl`` seconds, a failure for ``failure_ttl`` (that of all results unless told); with 0,
     every run runs. A check that is not ``critical`` degrades the verdict, and does not fail it.
 
-    However often it is asked for, it runs once at a time: who asks meanwhile waits for the same answer, and once its
-    time limit has passed, it has failed for everybody until it returns. It runs in a daemon thread, so that it never
-    delays the end of the process; an async one has an event loop of its own there, and is cancelled at its limit.
+    However often it is asked for, it runs once at a time: who asks meanwhile waits for the same answer, but not longer
+    than its limit after it began. Once that has passed it has failed for everybody, at once, until it returns. So make
+    a Check once, and keep it. It runs in a daemon thread, which does not delay the end of the process; an async one
+    has an event loop of its own there, and is cancelled at its limit.
 
     Raises BadArgument for arguments that cannot be.
     """
@@ -138,9 +148,6 @@ class Check:
             flight = self._flight
             # A child process inherits what its parent's threads were at, and none of the threads.
             if flight is not None and flight.pid == os.getpid():
-                lasted = now - flight.started
-                if flight.given_up or lasted >= self.timeout:
-                    return self._result(TIMED_OUT, lasted, f"still running since {lasted:.1f} s")
                 return flight
             flight = self._flight = _Flight(now)
         self._start(flight)
@@ -161,7 +168,8 @@ class Check:
             result = call()
             if hasattr(result, "__await__"):
                 result = _await(result, self.timeout)
-            outcome, reason = (FAILED, f"returned {result!r}") if _is_refusal(result) else (PASSED, "")
+            reason = _refusal(result)
+            outcome = FAILED if reason else PASSED
         # SystemExit too: a check does not end the thread that asks.
         except BaseException as error:
             outcome, reason = FAILED, _text(error)
@@ -177,24 +185,31 @@ class Check:
             flight.result = self._result(outcome, lasted, reason)
             if self._flight is flight:
                 self._flight = None
-                # What nobody waited for any more is no news by now.
-                self._last = None if flight.given_up or outcome == TIMED_OUT else flight.result
+                # What comes after the limit is no news by now.
+                self._last = None if outcome == TIMED_OUT else flight.result
         flight.done.set()
 
-    def _answer(self, flight: _Flight, deadline: float | None, limit: float | None) -> Result:
-        """Waits for the end of it, at most until its time limit and the deadline, on time.monotonic()."""
+    def _answer(self, flight: _Flight, asked: float, limit: float | None) -> Result:
+        """
+        Waits for the end of it, until as long after its start as the time limit, or the deadline, allows.
+
+        For who joins late there is so much less to wait; once the time is over, nothing.
+        """
         import time
 
-        until = flight.started + self.timeout
-        if deadline is not None and deadline < until:
-            until = deadline
-        flight.done.wait(max(0.0, until - time.monotonic()))
+        allowed = self.timeout if limit is None else min(self.timeout, limit)
+        joined = asked - flight.started
+        flight.done.wait(max(0.0, flight.started + allowed - time.monotonic()))
         with _lock:
             if flight.result is not None:
                 return flight.result
-            flight.given_up = True
         lasted = time.monotonic() - flight.started
-        reason = f"no answer within the deadline of {limit:g} s" if until == deadline else self._no_answer()
+        if joined >= allowed:
+            reason = f"still running since {lasted:.1f} s"
+        elif limit is not None and limit < self.timeout:
+            reason = f"no answer within the deadline of {limit:g} s"
+        else:
+            reason = self._no_answer()
         return self._result(TIMED_OUT, lasted, reason)
 
     def _no_answer(self) -> str:
@@ -209,14 +224,17 @@ class Check:
         if result.outcome == self._said:
             return
         self._said = result.outcome
-        import logging
+        # A handler that raises is no reason for a check to fail, or for who asks to end.
+        try:
+            import logging
 
-        if result.passed:
-            logging.getLogger("liveness").warning("liveness: check %r passes again", self.name)
-        else:
-            logging.getLogger("liveness").log(
-                _WARNING, "liveness: check %r %s: %s", self.name, _VERBS[result.outcome], result.reason
-            )
+            log = logging.getLogger("liveness")
+            if result.passed:
+                log.warning("liveness: check %r passes again", self.name)
+            else:
+                log.warning("liveness: check %r %s: %s", self.name, _VERBS[result.outcome], result.reason)
+        except Exception:
+            pass
 
 
 _VERBS = {FAILED: "failed", TIMED_OUT: "timed out"}
@@ -235,7 +253,7 @@ class _Adopted:
 class _Flight:
     """One run of one check."""
 
-    __slots__ = ("done", "given_up", "pid", "result", "started")
+    __slots__ = ("done", "pid", "result", "started")
 
     def __init__(self, now: float) -> None:
         import threading
@@ -244,7 +262,6 @@ class _Flight:
         self.pid = os.getpid()
         self.done: threading.Event = threading.Event()
         self.result: Result | None = None
-        self.given_up = False
 
 
 class Result:
@@ -328,13 +345,12 @@ def run(checks: Iterable[Check | Callable[[], object] | str], deadline: float | 
     import time
 
     limit = None if deadline is None else _seconds("deadline", deadline)
-    until = None if limit is None else time.monotonic() + limit
-    asked = _listed(checks)
-    with _Asking(asked) as wanted:
+    with _Asking(_listed(checks)) as wanted:
+        asked = time.monotonic()
         flights = [(check, check._begin()) for check in wanted]
         results = []
         for check, flight in flights:
-            result = check._answer(flight, until, limit) if isinstance(flight, _Flight) else flight
+            result = check._answer(flight, asked, limit) if isinstance(flight, _Flight) else flight
             check._log(result)
             results.append(result)
     return Report(results)
@@ -355,8 +371,8 @@ class _Asking:
         self._adopted: list[_Adopted] = []
 
     def __enter__(self) -> list[Check]:
-        wanted = [check if isinstance(check, Check) else self._adopt(check) for check in self._asked]
         try:
+            wanted = [check if isinstance(check, Check) else self._adopt(check) for check in self._asked]
             _refuse_two_of_one_name(wanted)
         except BadArgument:
             self.__exit__()
@@ -424,10 +440,24 @@ def _seconds(what: str, value: float) -> float:
 def _await(awaitable: Awaitable[object], timeout: float) -> object:
     import asyncio
 
-    async def within_its_limit() -> object:
-        return await asyncio.wait_for(awaitable, timeout)
+    async def within_its_limit() -> tuple[object, BaseException | None]:
+        try:
+            return await asyncio.wait_for(_await_all(awaitable), timeout), None
+        except BaseException as error:
+            return None, error
 
-    return asyncio.run(within_its_limit())
+    result, error = asyncio.run(within_its_limit())
+    if error is not None:
+        raise error
+    return result
+
+
+async def _await_all(awaitable: Awaitable[object]) -> object:
+    try:
+        return await awaitable
+    except (SystemExit, KeyboardInterrupt) as error:
+        # An event loop would end at once, with a word of its own.
+        raise RuntimeError(_text(error)) from error
 
 
 def _text(error: BaseException) -> str:
@@ -440,7 +470,7 @@ def _text(error: BaseException) -> str:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = allocate_lock()
+    _lock = RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -31,6 +31,10 @@ def console_script() -> int:
 
 def main(arguments: Sequence[str], program: str = "liveness") -> int:
     """Runs the command with these arguments, and returns its exit status."""
+    for name in ("stdout", "stderr"):
+        # Closed by whoever started us.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as we run
     parser = _parser(program)
     # Not parse_args(), which would tell of the wrong options of a subcommand in the name of the whole.
     options, unknown = parser.parse_known_args(arguments)
@@ -38,22 +42,38 @@ def main(arguments: Sequence[str], program: str = "liveness") -> int:
         options.parser.error(f"unknown argument: {unknown[0]}")
     try:
         status: int = options.action(options)
-        sys.stdout.flush()
     except BadArgument as error:
-        return _fail(f"liveness: {error}", 2)
+        status = _fail(f"liveness: {error}", 2)
     except LivenessError as error:
-        return _fail(f"liveness: {error}")
-    except BrokenPipeError:
-        # Whoever read us has seen enough; the interpreter would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        status = _fail(f"liveness: {error}")
     except KeyboardInterrupt:
-        return 130
+        status = 130
+    _flush()
     return status
 
 
+def _say(text: str, to_stderr: bool = False) -> None:
+    # That nobody reads it changes no verdict.
+    try:
+        print(text, file=sys.stderr if to_stderr else sys.stdout)
+    except (OSError, ValueError):
+        pass
+
+
+def _flush() -> None:
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # The interpreter would try once more at its end, and complain.
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            except OSError:
+                pass
+
+
 def _fail(text: str, status: int = 1) -> int:
-    print(text, file=sys.stderr)
+    _say(text, to_stderr=True)
     return status
 
 
@@ -66,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         import difflib
 
-        wrong = message.rpartition(": ")[2].split()[0].strip("'\"") if message.rpartition(": ")[2] else ""
+        wrong = " ".join(message.rpartition(": ")[2].split()[:1]).strip("'\"")
         if "invalid choice: " in message:
             wrong = message.partition("invalid choice: ")[2].split(" ")[0].strip("'\"")
         known = [name for action in self._actions for name in (*action.option_strings, *(action.choices or ()))]
@@ -121,11 +141,11 @@ def _parser(program: str) -> _Parser:
 
     made = command("set", _set, "declare a unit healthy (0), or in error")
     made.add_argument("code", metavar="CODE", type=_number, help="0, or the code of an error")
-    made.add_argument("reason", metavar="REASON", nargs="?", default="", help="what the probe shows")
+    made.add_argument("reason", metavar="REASON", nargs="*", help="what the probe shows, quoted or not")
 
     command("ready", _ready, "declare a unit ready")
     made = command("unready", _unready, "declare a unit not ready; it stays alive")
-    made.add_argument("reason", metavar="REASON", nargs="?", default="", help="what the probe shows")
+    made.add_argument("reason", metavar="REASON", nargs="*", help="what the probe shows, quoted or not")
 
     made = command("beat", _beat, "beat for the process that loaded a unit")
     made.add_argument("ttl", metavar="TTL", type=_number, help="for how many seconds it holds")
@@ -152,7 +172,7 @@ def _check(options: argparse.Namespace) -> int:
         verdicts.append(verdict)
         if options.json or (verdict and not options.verbose) or (not verdict and options.quiet):
             continue
-        print(verdict, file=sys.stdout if verdict else sys.stderr)
+        _say(str(verdict), to_stderr=not verdict)
         if not verdict:
             return 1
     healthy = all(verdicts)
@@ -160,7 +180,7 @@ def _check(options: argparse.Namespace) -> int:
         import json
 
         units = [{"unit": found.unitname, "healthy": found.healthy, "reason": found.reason} for found in verdicts]
-        print(json.dumps({"healthy": healthy, "units": units}))
+        _say(json.dumps({"healthy": healthy, "units": units}))
     return 0 if healthy else 1
 
 
@@ -172,13 +192,13 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         import json
 
-        print(json.dumps([row.as_dict() for row in rows], indent=2))
+        _say(json.dumps([row.as_dict() for row in rows], indent=2))
     elif not rows:
         return _fail(f"liveness: {rundir}: no units (nothing has loaded one there; -d names another directory)")
     else:
         is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        print(status.table(rows, status.width(), is_terminal and not os.environ.get("NO_COLOR")), end="")
-    return 0 if all(row.healthy for row in rows) else 1
+        _say(status.table(rows, status.width(), is_terminal and not os.environ.get("NO_COLOR")).rstrip("\n"))
+    return 0 if rows and all(row.healthy for row in rows) else 1
 
 
 # The verbs
@@ -200,8 +220,8 @@ def _run(options: argparse.Namespace) -> int:
     unit = Unit(options.unit, options.rundir)
     # What runs finds its unit by the same names, and so does what it starts.
     os.environ["LIVENESS_RUNDIR"], os.environ["LIVENESS_UNIT_NAME"] = unit.rundir, unit.unitname
-    sys.path.insert(0, os.getcwd())
     try:
+        sys.path.insert(0, os.getcwd())
         unit.load(options.checks)
         unit.set()
         _become(path, command)
@@ -221,8 +241,7 @@ def _run(options: argparse.Namespace) -> int:
 def _become(path: str, command: list[str]) -> NoReturn:
     import signal
 
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     # Python ignores these, and what is ignored stays so through an exec: `yes | head` would never end.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
@@ -232,7 +251,7 @@ def _become(path: str, command: list[str]) -> NoReturn:
 def _set(options: argparse.Namespace) -> int:
     from .unit import Unit
 
-    _loaded(Unit(options.unit, options.rundir)).set(options.code, options.reason)
+    _loaded(Unit(options.unit, options.rundir)).set(options.code, " ".join(options.reason))
     return 0
 
 
@@ -246,7 +265,7 @@ def _ready(options: argparse.Namespace) -> int:
 def _unready(options: argparse.Namespace) -> int:
     from .unit import Unit
 
-    _loaded(Unit(options.unit, options.rundir)).set_ready(False, options.reason)
+    _loaded(Unit(options.unit, options.rundir)).set_ready(False, " ".join(options.reason))
     return 0
 
 

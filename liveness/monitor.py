@@ -16,7 +16,7 @@ import time
 import weakref
 
 from . import checks as checks_module
-from . import state
+from . import proc, state
 from .errors import BadArgument, LivenessError, TakenOver
 from .unit import Unit, find
 
@@ -24,8 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
-
-_log = logging.getLogger("liveness")
 
 _running: weakref.WeakSet[Monitor] = weakref.WeakSet()
 
@@ -36,18 +34,22 @@ class Monitor:
 
     ``into`` is ``ready``, for what only takes a pod out of its Services, such as a database that is down; or ``error``,
     with the code ``code``, for what a restart would mend. The reason names the checks, without what they raised, which
-    is in the log. Before the first run it says "not checked yet". It takes back only what it said itself: a ``set(7)``
-    or ``set_ready(False)`` of the application's stays, and a unit that the application has not yet declared healthy is
-    not declared so by it.
+    is in the log. Before the first run it says "not checked yet".
+
+    It takes back only what it said itself, or what a Monitor said that is no more: a ``set(7)`` or ``set_ready(False)``
+    of the application's stays, and a unit that the application has not yet declared healthy is not declared so by it.
+    While it has something to say, a ``set()`` or ``set_ready()`` of the same process does not undo it, and counts from
+    the moment that the checks pass. One Monitor of a process may speak into each of the two. Several processes of a
+    unit may have one each: then each says what it found at its own next run.
 
     It declares after ``failures`` failed runs in a row, and takes back after ``successes`` that did not fail: one each,
     since a kubelet counts for itself. Each interval is longer or shorter by up to the share ``jitter`` of it, at
     random, so that many processes do not ask one database in step. A run takes at most ``deadline`` seconds, or if that
     is None, the longest time limit of its checks.
 
-    It never beats for the application. It has a heartbeat of its own, of the name ``name``, or ``monitor`` in the
-    process that loaded the unit and ``monitor.<pid>`` in any other, which lasts three intervals and a deadline: so its
-    own death shows.
+    It never beats for the application. It has a heartbeat of its own, which lasts three intervals and a deadline, so
+    that its own death shows: ``name``, or ``monitor`` (into error ``monitor-error``) in the process that loaded the
+    unit, and in any other the same with its pid, ``monitor.<pid>``.
 
     ``unit`` is the default one if None. Use it as a context manager, or ``start`` and ``stop`` it. In a forked child it
     is stopped, which is logged. If another process loads the unit, it stops, which is logged, too.
@@ -90,6 +92,7 @@ class Monitor:
             )
         self.name = name
         self.unit = find() if unit is None else unit
+        self._me = proc.myself()
         #: What came of the last run; None before the first has ended.
         self.report: checks_module.Report | None = None
         self._thread: threading.Thread | None = None
@@ -98,10 +101,13 @@ class Monitor:
         self._writing = threading.RLock()
         self._streak = 0
         self._last_passed: bool | None = None
-        # What we wrote last, and what was there before that we must bring back.
-        self._ours: bytes | None = None
-        self._before: bytes | None = None
+        # What we have to say now, if anything.
+        self._word: str | None = None
+        # When an alarm could not be written and was raised in another way: what was there before.
+        self._forced: str | None = None
         self._in_trouble = False
+        # What to log as soon as nothing is held.
+        self._news: list[str] = []
 
     def __repr__(self) -> str:
         return f"Monitor({self.unit!r}, {len(self.checks)} checks, every {self.interval:g} s, into={self.into!r})"
@@ -113,35 +119,63 @@ class Monitor:
 
     def start(self) -> Monitor:
         """
-        Says "not checked yet", and begins. Call it after ``load``; before or after ``set``, as you like.
+        Says "not checked yet", and begins. Call it after ``load``.
 
-        Raises LivenessError if it runs already, or if the state cannot be written.
+        Raises LivenessError if it runs already, if another of this process speaks into the same file or beats under the
+        same name, if nobody has loaded the unit, or if its state cannot be written.
         """
+        path = self.unit.path
         if self.is_running:
-            raise LivenessError(f"{self.unit.path}: the monitor runs already (stop() it first)")
-        self._over = threading.Event()
+            raise LivenessError(f"{path}: the monitor runs already (stop() it first)")
+        if not os.path.lexists(f"{path}/pid"):
+            raise LivenessError(f"{path}: nobody has loaded this unit (call load() before the monitor starts)")
+        name = self.name or self._default_name()
+        for other in list(_running):
+            if other.unit.path == path and self.into == other.into:
+                raise LivenessError(f"{path}: another monitor speaks into {self.into!r} (give one monitor all checks)")
+            if other.unit.path == path and name == other.name:
+                raise LivenessError(f"{path}: another monitor has the heartbeat {name!r} (give each a name)")
+        self.name = name
+        self._me = proc.myself()
+        over = self._over = threading.Event()
         self._streak, self._last_passed = 0, None
-        if self.name is None:
-            self.name = self._default_name()
         # Daemon: a check that hangs never delays the end of the process.
-        self._thread = threading.Thread(target=self._run, name="liveness-monitor", daemon=True)
-        self._say("not checked yet")
+        thread = threading.Thread(target=self._run, args=(over,), name="liveness-monitor", daemon=True)
         _running.add(self)
-        self._thread.start()
+        self._thread = thread
+        try:
+            self._say("not checked yet")
+            self.unit.speak_beside(self.into, self._speak_again)
+            thread.start()
+        except BaseException:
+            over.set()
+            self._leave()
+            raise
         return self
 
     def stop(self) -> None:
         """
-        Stops at once, without waiting for a check: nothing is written any more. What was said last stays.
+        Stops at once, without waiting for a check: nothing is written any more. What it said is taken back.
 
         One that does not run is no error.
         """
         self._over.set()
-        with self._writing:
+        # Not for ever: a signal handler may have interrupted what the other thread waits for.
+        held = self._writing.acquire(timeout=1)
+        try:
             if self._thread is not None and self.name is not None:
-                self._thread = None
-                _running.discard(self)
+                self._leave()
+                self._try(self._take_back)
                 self._try(lambda: self.unit.end_beat(self.name))
+        finally:
+            if held:
+                self._writing.release()
+        self._log_news()
+
+    def _leave(self) -> None:
+        self._thread = None
+        _running.discard(self)
+        self.unit.speak_beside(self.into, None)
 
     def __enter__(self) -> Monitor:
         return self.start()
@@ -152,41 +186,50 @@ class Monitor:
         self.stop()
 
     def _default_name(self) -> str:
+        name = "monitor" if self.into == "ready" else f"monitor-{self.into}"
         # The same rule as for any heartbeat; the unit knows whether we loaded it.
-        return "monitor" if self.unit.is_loaded_here else f"monitor.{os.getpid()}"
+        return name if self.unit.is_loaded_here else f"{name}.{os.getpid()}"
 
     # In its thread
 
-    def _run(self) -> None:
-        over = self._over
+    def _run(self, over: threading.Event) -> None:
         while not over.is_set():
             begin = time.monotonic()
             self._write(over, None)
             report = checks_module.run(self.checks, self.deadline)
-            self._write(over, lambda report=report: self._found(report))  # type: ignore[misc]
+            self._write(over, report)
+            self._log_news()
             pause = self.interval * random.uniform(1 - self.jitter, 1 + self.jitter)
             over.wait(max(0.0, begin + pause - time.monotonic()))
 
-    def _write(self, over: threading.Event, found: Callable[[], None] | None) -> None:
+    def _write(self, over: threading.Event, report: checks_module.Report | None) -> None:
         with self._writing:
             if over.is_set():
                 return
             self._beat()
-            if found is not None:
-                self._try(found)
+            if report is not None:
+                self._try(lambda: self._found(report))
+            if over.is_set() and self.name is not None:
+                # Whoever stopped us could not wait for this.
+                self._try(lambda: self.unit.end_beat(self.name))
 
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
         except TakenOver as error:
             self._over.set()
-            _log.warning("liveness: the monitor stops: %s", error)
+            self._leave()
+            self._news.append(f"the monitor stops: {error}")
         except Exception as error:
             if not self._in_trouble:
-                _log.warning("liveness: the monitor cannot write: %s", error)
+                self._news.append(f"the monitor cannot write: {error}")
             self._in_trouble = True
         else:
             self._in_trouble = False
+
+    def _log_news(self) -> None:
+        while self._news:
+            _log(logging.WARNING, f"liveness: {self._news.pop(0)}")
 
     def _beat(self) -> None:
         self.unit.beat(math.ceil(3 * self.interval + self.deadline) + 1, self.name)
@@ -200,29 +243,106 @@ class Monitor:
             self._take_back()
         elif not passed and self._streak >= self.failures:
             self._say(report.summary)
+        elif self._word is not None:
+            # Still what we said last: somebody may have said that all is well.
+            self._say(self._word)
 
     # Its word beside the application's
 
+    def _speak_again(self, has_loaded: bool) -> None:
+        """The application has said that all is well, or has begun a new life: what we have to say still holds."""
+        if not self.is_running:
+            return
+        if has_loaded:
+            self._me = proc.myself()
+            self._beat()
+        word = self._word
+        if word is not None:
+            self._try(lambda: self._say(word))
+
     def _say(self, reason: str) -> None:
-        ours = state.encode_code(self.code, reason)
+        self._word = reason
+        before = "-"
 
         def decide(found: bytes | None) -> bytes | None:
-            if found is not None and found != self._ours:
-                if state.decode_code(found)[0] != "0":
-                    return found
-                self._before = found
+            nonlocal before
+            owner = _owner(found)
+            if not found and self._forced is not None:
+                before = self._forced
+            elif owner is not None and self._is_ours_or_nobodys(owner):
+                before = owner.before
             elif found is None:
-                self._before = None
-            return ours
+                before = "-"
+            elif state.decode_code(found)[0] == "0":
+                before = "0"
+            else:
+                return found
+            return self._encoded(reason, before)
 
-        self.unit.restate(self.into, decide)
-        self._ours = ours
+        try:
+            self.unit.restate(self.into, decide, is_alarm=True)
+        except TakenOver:
+            raise
+        except LivenessError:
+            self._forced = before
+            raise
+        self._forced = None
 
     def _take_back(self) -> None:
+        self._word = None
+        forced = self._forced
+
+        def decide(found: bytes | None) -> bytes | None:
+            owner = _owner(found)
+            if not found and forced is not None:
+                return b"0" if forced == "0" else None
+            if owner is not None and self._is_ours_or_nobodys(owner):
+                return b"0" if owner.before == "0" else None
+            return found
+
         # Even with nothing to take back this finds out whether the unit is still ours to write.
-        ours = self._ours
-        self.unit.restate(self.into, lambda found: self._before if ours is not None and found == ours else found)
-        self._ours = None
+        self.unit.restate(self.into, decide)
+        self._forced = None
+
+    def _encoded(self, reason: str, before: str) -> bytes:
+        # No reader looks at a third line: there stands whose word it is, and what to bring back after it.
+        line = f"monitor {self.name} {self._me.pid} {self._me.start} {before}\n"
+        return state.encode_code(self.code, reason) + line.encode()
+
+    def _is_ours_or_nobodys(self, owner: _Owner) -> bool:
+        if (owner.pid, owner.start) == (str(self._me.pid), self._me.start):
+            # Of this process: ours, or that of one that was stopped.
+            return not any(
+                other is not self and (other.unit.path, other.name) == (self.unit.path, owner.name)
+                for other in list(_running)
+            )
+        try:
+            process = proc.find(owner.pid)
+        except OSError:
+            return False
+        return process is None or process.is_zombie() or process.start != owner.start
+
+
+class _Owner:
+    """Who has written a Monitor's word, and what was there before: ``0``, or ``-`` for no file."""
+
+    __slots__ = ("before", "name", "pid", "start")
+
+    def __init__(self, name: str, pid: str, start: str, before: str) -> None:
+        self.name = name
+        self.pid = pid
+        self.start = start
+        self.before = before
+
+
+def _owner(found: bytes | None) -> _Owner | None:
+    fields = (found or b"").split(b"\n")[2:3]
+    words = fields[0].decode("ascii", "replace").split(" ") if fields else []
+    if len(words) != 5 or words[0] != "monitor" or words[4] not in ("0", "-"):
+        return None
+    if not state.is_count(words[2].encode(), 7):
+        return None
+    return _Owner(*words[1:])
 
 
 def _positive(what: str, value: float) -> float:
@@ -237,17 +357,24 @@ def _count(what: str, value: int) -> int:
     return value
 
 
+def _log(level: int, text: str) -> None:
+    # A handler that raises must not end the thread.
+    try:
+        logging.getLogger("liveness").log(level, "%s", text)
+    except Exception:
+        pass
+
+
 def _after_fork_in_child() -> None:
     for monitor in list(_running):
         monitor._over = threading.Event()
         monitor._over.set()
         monitor._writing = threading.RLock()
-        monitor._thread = None
-        _running.discard(monitor)
-        _log.warning(
-            "liveness: the monitor of %s is stopped in the child process %s (a worker that wants one starts its own)",
-            monitor.unit.path,
-            os.getpid(),
+        monitor._leave()
+        _log(
+            logging.INFO,
+            f"liveness: the monitor of {monitor.unit.path} is stopped in the child process {os.getpid()} (a worker "
+            f"that wants one starts its own)",
         )
 
 

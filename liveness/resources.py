@@ -89,7 +89,10 @@ def tcp_port(host: str, port: int, timeout: float = 1.0) -> Health:
         raise BadArgument(f"timeout: {timeout!r}: must be seconds, more than 0")
 
     def check() -> None:
-        socket.create_connection((host, port), timeout=timeout).close()
+        with socket.create_connection((host, port), timeout=timeout) as connection:
+            # TCP lets a socket connect to itself, if its own port by chance is the one that it asks for.
+            if connection.getsockname() == connection.getpeername():
+                raise ConnectionRefusedError(f"{host}:{port}: nobody listens")
 
     return _named(f"tcp_port({host!r}, {port})", check)
 

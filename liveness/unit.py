@@ -68,6 +68,21 @@ class _Life:
         self.fd = -1
 
 
+class _Word:
+    """What was declared once: two declarations of one text are still two."""
+
+    __slots__ = ("data", "generation", "is_written")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.generation = _generation
+        self.is_written = False
+
+    def is_settled(self) -> bool:
+        """Nobody is about to write it: that has been done, or was begun by a process that we are a child of."""
+        return self.is_written or self.generation != _generation
+
+
 class _Beat:
     """What this process knows of one of its heartbeats."""
 
@@ -107,10 +122,10 @@ class Unit:
         # Of a process that never loaded: the life, pid and start, that its heartbeats belong to.
         self._joined: tuple[str, str] | None = None
         # The last that was declared for each file, and the last alarm.
-        self._declared: dict[str, list[bytes]] = {}
-        # The last that has come to an end: what is declared and not settled may be written at any moment.
-        self._settled: dict[str, list[bytes]] = {}
-        self._alarms: dict[str, list[bytes]] = {}
+        self._declared: dict[str, _Word] = {}
+        self._alarms: dict[str, _Word] = {}
+        # Who speaks beside the application, by file: called when it has declared that all is well, and after a load().
+        self._beside: dict[str, Callable[[bool], None]] = {}
         # The pid of the process whose last load() has come to no life; children that it forks meanwhile inherit this.
         self._refused = 0
         # While load() runs: the process that does, and the files that this life has written so far.
@@ -169,6 +184,8 @@ class Unit:
         finally:
             self._loader = None
         self._refused = 0
+        for speak in list(self._beside.values()):
+            speak(True)
         _log(_INFO, "liveness: state in %s", self.path)
 
     def set(self, error_code: int = 0, reason: object = "") -> None:
@@ -465,12 +482,11 @@ class Unit:
 
     # Writing
 
-    def _declare(self, name: str, code: int, reason: object, alarm: list[bytes] | None) -> None:
+    def _declare(self, name: str, code: int, reason: object, alarm: _Word | None) -> None:
         if not _LINUX:
             _say_not_linux()
             return
-        # A list, since two declarations of the same text are still two.
-        mine = self._declared[name] = [state.encode_code(code, reason)]
+        first = mine = self._declared[name] = _Word(state.encode_code(code, reason))
         if code:
             self._alarms[name] = mine
         elif self._alarms.get(name) is not alarm:
@@ -482,10 +498,10 @@ class Unit:
                     self._check_directory()
                 self._written.add(name)
                 try:
-                    written = self._directory.write_if(name, mine[0], self._holds)
+                    written = self._directory.write_if(name, mine.data, self._holds)
                 except FileNotFoundError:
                     # A load() of our own has removed our temporary file: once more.
-                    written = self._directory.write_if(name, mine[0], self._holds)
+                    written = self._directory.write_if(name, mine.data, self._holds)
                 if not written:
                     raise TakenOver(f"{self.path}: {self._taken_over()}{self._silenced(name, code)}")
                 if self._declared[name] is mine:
@@ -500,14 +516,27 @@ class Unit:
                 f"{self.path}/{name}: cannot write {code}: {state.why(error)}{way} ({state.WAY_OUT})"
             ) from error
         finally:
-            self._settled[name] = mine
+            first.is_written = mine.is_written = True
+            if not code and name in self._beside:
+                self._beside[name](False)
 
-    def restate(self, name: str, decide: Callable[[bytes | None], bytes | None]) -> None:
+    def speak_beside(self, name: str, speak: Callable[[bool], None] | None) -> None:
+        """
+        Calls this when this process has declared that all is well in that file, and, with True, after a ``load``; None
+        ends it. It must not raise.
+        """
+        if speak is None:
+            self._beside.pop(name, None)
+        else:
+            self._beside[name] = speak
+
+    def restate(self, name: str, decide: Callable[[bytes | None], bytes | None], is_alarm: bool = False) -> None:
         """
         For who speaks beside the application, such as the Monitor: replaces what a state file holds by what ``decide``
         makes of it, None being no file. Nothing is written if that is the same.
 
-        What the application declares in this process meanwhile is never undone. Raises TakenOver and LivenessError.
+        What the application declares in this process meanwhile is never undone. Raises TakenOver, and LivenessError
+        where nothing can be written; an alarm then gets through as one of ``set``'s does.
         """
         if not _LINUX:
             _say_not_linux()
@@ -517,27 +546,30 @@ class Unit:
                 self._check_directory()
             while True:
                 theirs = self._declared.get(name)
-                is_settled = theirs is self._settled.get(name)
+                is_settled = theirs is None or theirs.is_settled()
                 found = self._directory.read(name)
                 wanted = decide(found)
-                if not self._holds():
+                if not self._may_beat():
                     raise TakenOver(f"{self.path}: {self._taken_over()}")
                 if wanted == found:
                     return
                 if self._replace_if(name, wanted, found):
                     break
-            while not is_settled or self._declared.get(name) is not theirs:
+            while theirs is not self._declared.get(name) or not is_settled:
                 # The application has declared meanwhile, and we may have undone it.
                 is_settled, theirs = True, self._declared[name]
-                self._directory.write_if(name, theirs[0], self._holds)
+                self._directory.write_if(name, theirs.data, self._holds)
         except (OSError, state.Unreadable) as error:
-            if not self._holds():
+            if not self._may_beat():
                 raise TakenOver(f"{self.path}: {self._taken_over()}") from error
-            raise LivenessError(f"{self.path}/{name}: cannot write: {state.why(error)} ({state.WAY_OUT})") from error
+            way = self._raise_alarm(name) if is_alarm else ""
+            raise LivenessError(
+                f"{self.path}/{name}: cannot write: {state.why(error)}{way} ({state.WAY_OUT})"
+            ) from error
 
     def _replace_if(self, name: str, wanted: bytes | None, found: bytes | None) -> bool:
         def is_as_found() -> bool:
-            return self._holds() and self._directory.read(name) == found
+            return self._may_beat() and self._directory.read(name) == found
 
         if wanted is not None:
             return self._directory.write_if(name, wanted, is_as_found)

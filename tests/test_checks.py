@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from stage import ROOT, until
 
 import liveness
+from liveness import Unit, probe
 from liveness.checks import Check, Report, Result, prepare, run
 
 
@@ -68,8 +70,64 @@ def test_a_check_fails_by_raising_or_by_something_that_equals_false() -> None:
     returned: list[object] = [None, True, "", [], 1, False, 0, 0.0]
     report = run([Check(f"{number}", partial(next, iter([value]))) for number, value in enumerate(returned)])
     assert [result.passed for result in report.results] == [True] * 5 + [False] * 3
-    assert report.results[5].reason == "returned False"
+    assert report.results[5].reason.startswith("returned False")
     assert outcomes(run([Check("breaks", breaks)])) == {"breaks": "failed"}
+
+
+def test_what_knows_that_it_is_false_and_what_has_not_run_is_no_success(rundir: Path) -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    wrong: dict[str, Callable[[], object]] = {
+        "a verdict": lambda: probe.live("nobody", rundir),
+        "a report": lambda: run([Check("inner", breaks)]),
+        "a generator": generator,
+        "an async one": async_generator,
+        "a check that is not called": lambda: breaks,
+    }
+    report = run([Check(name, call) for name, call in wrong.items()])
+    assert {result.outcome for result in report.results} == {"failed"}
+    for name, call in wrong.items():
+        module = types.ModuleType("wrong_checks")
+        module.health = call  # type: ignore[attr-defined]
+        sys.modules["wrong_checks"] = module
+        with pytest.raises(liveness.CheckFailed):
+            Unit("u", rundir).load(["wrong_checks"])
+        assert name
+    del sys.modules["wrong_checks"]
+
+
+def test_who_has_less_time_does_not_decide_for_who_has_more(gate: Gate) -> None:
+    check = Check("slow", gate, timeout=60)
+    assert not run([check], deadline=0.05)
+    threading.Timer(0.2, gate.opened.set).start()
+    assert run([check])
+    assert gate.came == 1
+
+
+def test_a_handler_of_the_log_that_raises_stops_nothing() -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ValueError
+
+    handler = Broken()
+    logging.getLogger("liveness").addHandler(handler)
+    try:
+        assert outcomes(run([Check("x", refuses)])) == {"x": "failed"}
+    finally:
+        logging.getLogger("liveness").removeHandler(handler)
+
+
+def test_an_async_check_that_exits_is_a_failure_and_no_noise(capfd: pytest.CaptureFixture[str]) -> None:
+    async def leaves() -> None:
+        raise SystemExit(3)
+
+    (result,) = run([Check("x", leaves)]).results
+    assert (result.outcome, result.reason) == ("failed", "RuntimeError: SystemExit: 3")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_check_may_be_async_and_its_limit_cancels_it() -> None:
@@ -205,7 +263,7 @@ def test_no_run_takes_longer_than_its_deadline(gate: Gate) -> None:
 @pytest.mark.parametrize("bare", [False, True])
 def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_for(gate: Gate, bare: bool) -> None:
     check: Check | Callable[[], None] = gate if bare else Check("hangs", gate, timeout=0.2)
-    before = check_threads()
+    until(lambda: not check_threads())
     report = run([check], deadline=0.2)
     assert not report
     begin = time.monotonic()
@@ -216,7 +274,7 @@ def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_fo
     assert time.monotonic() - begin < 100
     assert result.reason.startswith("still running since ")
     assert gate.came == 1
-    assert check_threads() == before + 1
+    assert check_threads() == 1
     gate.opened.set()
     # On a busy machine the first of these may be late again.
     until(lambda: run([check]))
@@ -323,6 +381,8 @@ def test_bare_checks_are_forgotten_when_they_have_ended() -> None:
 
     run([lambda: None])
     run([[].append, lambda: 1])  # type: ignore[list-item]
+    with pytest.raises(liveness.BadArgument):
+        run([lambda: None, 42])  # type: ignore[list-item]
     assert checks._at_large == {}
 
 

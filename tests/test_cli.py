@@ -285,7 +285,8 @@ def test_status_without_any_unit_says_so(rundir: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"liveness: {rundir}: no units")
     assert cli(rundir, "status", "-d", "/not/there").returncode == 1
-    assert json.loads(cli(rundir, "status", "--json").stdout) == []
+    done = cli(rundir, "status", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (1, [])
 
 
 def test_status_works_without_psutil(puppet: Puppet, rundir: Path) -> None:
@@ -333,6 +334,43 @@ def test_there_is_color_on_a_terminal_alone_and_only_if_it_is_wanted(puppet: Pup
     assert "\x1b" not in ok(rundir, "status")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["check"], ["check", "--json"], ["check", "-v"], ["status"], ["status", "--json"]]
+)
+def test_that_nobody_reads_what_is_said_changes_no_status(puppet: Puppet, rundir: Path, arguments: list[str]) -> None:
+    def statuses() -> list[int]:
+        found = [cli(rundir, *arguments).returncode]
+        for redirection in (">/dev/full 2>/dev/full", ">&-", "2>&-", ">&- 2>&-"):
+            command = f"exec {' '.join([*LIVENESS, *arguments])} {redirection}"
+            done = subprocess.run(["sh", "-c", command], env=environment(rundir), stderr=subprocess.PIPE, check=False)
+            assert b"Traceback" not in done.stderr
+            found.append(done.returncode)
+        reader, writer = os.pipe()
+        os.close(reader)
+        found.append(
+            subprocess.run(
+                [*LIVENESS, *arguments], stdout=writer, stderr=writer, env=environment(rundir), check=False
+            ).returncode
+        )
+        os.close(writer)
+        return found
+
+    assert set(statuses()) == {1}
+    loaded(puppet)
+    assert set(statuses()) == {0}
+    puppet("liveness.set(7)")
+    assert set(statuses()) == {1}
+
+
+def test_the_verbs_work_with_everything_closed(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    loaded(puppet)
+    for arguments in ("set 3 all is lost", "set 0", "beat 9", "run -u other -- true"):
+        command = f"exec {' '.join(LIVENESS)} {arguments} <&- >&- 2>&-"
+        assert subprocess.run(["sh", "-c", command], env=environment(rundir), check=False).returncode == 0
+        if "lost" in arguments:
+            assert judge() == "error 3: all is lost"
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     command = f"{' '.join(LIVENESS)} status 2>'{rundir}/err' | true; echo done"
@@ -358,6 +396,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(puppet: Puppet, rundir: Path)
         (["set", "-1"], "-1"),
         (["set", "9" * 21], "must be a whole number from 0"),
         (["set", "²"], "not a whole number"),
+        (["set", " "], "not a whole number"),
         (["beat", "0"], "ttl: 0: must be whole seconds"),
         (["beat", "9", "-n", "../x"], "not a heartbeat's"),
         (["check", "-u", "a/b"], "not a unit name"),

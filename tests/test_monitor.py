@@ -238,6 +238,183 @@ def test_what_is_not_critical_only_shows_in_the_report(unit: Unit, judge: Judge)
         assert monitor.report.verdict == "degraded"
 
 
+# Several, one after the other and side by side
+
+
+def test_what_it_said_goes_with_it(monitor: Make, unit: Unit, database: Database, judge: Judge) -> None:
+    database.is_up = False
+    for into in ("ready", "error"):
+        with monitor(into=into):
+            until(lambda: judge.python(mode="ready").endswith("db failed"))
+        assert judge(mode="ready").startswith("healthy")
+
+
+@pytest.mark.parametrize("into", ["ready", "error"])
+def test_what_one_said_that_was_killed_is_taken_back_by_its_successor(
+    puppet: Puppet, rundir: Path, judge: Judge, into: str
+) -> None:
+    puppet("from liveness.monitor import Monitor")
+    puppet("liveness.load([]); liveness.set()")
+    # A worker of a pool whose database is away, and another that takes its place.
+    check = f"lambda: os.path.exists({str(rundir / 'db')!r})"
+    worker = f"import os\nmonitor = Monitor(None, [{check}], 0.02, {into!r}).start()"
+    puppet(
+        "def work():\n"
+        "  pid = os.fork()\n"
+        "  if not pid:\n"
+        f"    exec({worker!r}, globals())\n"
+        "    time.sleep(1000)\n"
+        "  return pid"
+    )
+    first = puppet("work()")
+    until(lambda: "failed" in judge.python(mode="ready"))
+    puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
+    (rundir / "db").touch()
+    assert "failed" in judge.python(mode="ready")
+    second = puppet("work()")
+    says(judge, "healthy")
+    puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
+
+
+def test_the_word_of_one_that_lives_is_its_own_to_take_back(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    puppet("from liveness.monitor import Monitor")
+    puppet("liveness.load([]); liveness.set()")
+    puppet("theirs = Monitor(None, [lambda: False], 0.02).start()")
+    says(judge, "not ready: puppet.<lambda> failed")
+    ours = Monitor(Unit("u", rundir), [Check("fine", lambda: True)], 0.02)
+    with ours:
+        until(lambda: ours.report)
+        for _ in range(10):
+            assert judge.python(mode="ready") == "not ready: puppet.<lambda> failed"
+    puppet("theirs.stop()")
+    says(judge, "healthy")
+
+
+def test_two_of_a_process_never_speak_into_one_file_or_under_one_heartbeat(
+    monitor: Make, unit: Unit, database: Database, judge: Judge
+) -> None:
+    with monitor():
+        with pytest.raises(liveness.LivenessError, match="another monitor speaks into 'ready'"):
+            monitor().start()
+        with pytest.raises(liveness.LivenessError, match="another monitor has the heartbeat 'monitor'"):
+            monitor(into="error", name="monitor").start()
+        with monitor(into="error"):
+            says(judge, "healthy")
+            assert {path.name for path in (Path(unit.path) / "beat").iterdir()} == {"monitor", "monitor-error"}
+            database.is_up = False
+            says(judge, "error 1: db failed", "live")
+    assert judge(mode="ready").startswith("healthy")
+
+
+# Beside the application
+
+
+@pytest.mark.parametrize("into", ["ready", "error"])
+def test_that_the_application_is_well_does_not_undo_what_it_has_to_say(
+    monitor: Make, unit: Unit, database: Database, judge: Judge, into: str
+) -> None:
+    database.is_up = False
+    with monitor(into=into, interval=1000):
+        until(lambda: judge.python(mode="ready").endswith("db failed"))
+        unit.set_ready(False, "reload")
+        unit.set_ready()
+        unit.set(7)
+        unit.set()
+        assert judge(mode="ready").endswith("db failed")
+
+
+def test_before_enough_failures_not_checked_yet_stands_whatever_the_application_says(
+    rundir: Path, judge: Judge
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    with Monitor(unit, [Check("db", lambda: False)], 0.02, "error", failures=1000):
+        unit.set()
+        assert judge() == "error 1: not checked yet"
+    assert judge().startswith("healthy")
+    unit.reset()
+
+
+def test_a_new_life_hears_it_at_once(monitor: Make, unit: Unit, database: Database, judge: Judge) -> None:
+    database.is_up = False
+    with monitor(interval=1000):
+        says(judge, "not ready: db failed")
+        unit.load([])
+        unit.set()
+        assert judge(mode="ready") == "not ready: db failed"
+        assert (Path(unit.path) / "beat" / "monitor").exists()
+
+
+def test_before_a_load_there_is_nothing_to_monitor(rundir: Path) -> None:
+    (rundir / "u").mkdir()
+    with pytest.raises(liveness.LivenessError, match=r"nobody has loaded this unit \(call load\(\)"):
+        Monitor(Unit("u", rundir), [lambda: True], 1).start()
+
+
+@pytest.mark.parametrize(("into", "words"), [("error", "not set"), ("ready", "ready code is not a number")])
+def test_a_failure_gets_through_where_it_cannot_be_written(
+    monitor: Make, unit: Unit, database: Database, judge: Judge, monkeypatch: pytest.MonkeyPatch, into: str, words: str
+) -> None:
+    from liveness import state
+
+    real = state.Directory.write_if
+
+    def full(self: state.Directory, name: str, data: bytes, still: Callable[[], bool] | None) -> bool:
+        if name == into:
+            raise OSError(28, "No space left on device")
+        return real(self, name, data, still)
+
+    with monitor(into=into):
+        says(judge, "healthy")
+        with monkeypatch.context() as patch:
+            patch.setattr(state.Directory, "write_if", full)
+            database.is_up = False
+            says(judge, words)
+        says(judge, f"{'error 1' if into == 'error' else 'not ready'}: db failed")
+        with monkeypatch.context() as patch:
+            patch.setattr(state.Directory, "write_if", full)
+            # It cannot take its word back, and does so when it can.
+            database.is_up = True
+            database.asked_again(3)
+        says(judge, "healthy")
+
+
+def test_a_child_of_a_fork_in_the_middle_of_a_word_is_not_deaf(puppet: Puppet, judge: Judge) -> None:
+    puppet("from liveness.monitor import Monitor")
+    puppet("liveness.load([]); liveness.set()")
+    puppet(
+        "unit = liveness.unit.find()\n"
+        "real = os.rename\n"
+        "children = []\n"
+        "def rename(old, new):\n"
+        "  if new.endswith('ready') and not children:\n"
+        "    children.append(os.fork())\n"
+        "    if not children[0]:\n"
+        "      os.rename = real\n"
+        "      Monitor(None, [lambda: False], 0.02).start()\n"
+        "      time.sleep(1000)\n"
+        "  real(old, new)\n"
+        "os.rename = rename\n"
+        "liveness.set_ready()"
+    )
+    try:
+        says(judge, "not ready: puppet.rename.<locals>.<lambda> failed")
+    finally:
+        puppet("os.kill(children[0], 9); os.waitpid(children[0], 0)")
+
+
+def test_one_of_a_process_that_never_loaded_ends_with_the_life_that_it_joined(puppets: Puppets, judge: Judge) -> None:
+    first, orphan, second = puppets(), puppets(), puppets()
+    first("liveness.load([]); liveness.set()")
+    orphan("from liveness.monitor import Monitor")
+    orphan("monitor = Monitor(None, [lambda: False], 0.02).start()")
+    says(judge, "not ready: puppet.<lambda> failed")
+    first.kill()
+    second("liveness.load([]); liveness.set()")
+    until(lambda: not orphan("monitor.is_running"))
+    says(judge, "healthy")
+
+
 # Its own life
 
 
@@ -316,7 +493,7 @@ def test_it_stops_when_another_process_has_loaded_the_unit(puppets: Puppets, jud
 
 def watched(puppet: Puppet, rundir: Path) -> None:
     """It is loaded, healthy, and has a monitor; what it logs is in a file."""
-    puppet("logging.getLogger().handlers.clear()")
+    puppet("logging.getLogger().handlers.clear(); logging.getLogger().setLevel(logging.INFO)")
     puppet(f"logging.getLogger().addHandler(logging.FileHandler({str(rundir / 'log')!r}))")
     puppet("from liveness.monitor import Monitor")
     puppet("liveness.load([]); liveness.set()")

@@ -162,6 +162,18 @@ def test_a_port_that_answers_passes_and_one_that_does_not_fails() -> None:
     assert "ConnectionRefusedError" in reason(tcp_port("127.0.0.1", port))
 
 
+def test_a_socket_that_has_connected_to_itself_is_no_answer() -> None:
+    # Within the range of ports that clients get, a few thousand attempts meet themselves.
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    check = tcp_port("127.0.0.1", (first + last) // 4 * 2)
+    for _ in range(30_000):
+        with pytest.raises(ConnectionRefusedError) as caught:
+            check()
+        if "nobody listens" in str(caught.value):
+            return
+    pytest.skip("no socket has met itself")
+
+
 def test_a_port_that_never_answers_fails_in_its_time() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address: tuple[str, int] = server.getsockname()
