@@ -253,9 +253,7 @@ class Unit:
             and known.generation == _generation
         ):
             return
-        seconds = _whole(ttl)
-        if seconds is None or not 1 <= seconds <= state.LARGEST_TTL:
-            raise BadArgument(f"ttl: {ttl!r}: must be whole seconds from 1 to {state.LARGEST_TTL}")
+        seconds = _ttl(ttl)
         _check_beat_name(name)
         if not _LINUX:
             _say_not_linux()
@@ -272,9 +270,7 @@ class Unit:
         Raises BadArgument for arguments that cannot be, and LivenessError if that process is gone or nothing can be
         written.
         """
-        seconds = _whole(ttl)
-        if seconds is None or not 1 <= seconds <= state.LARGEST_TTL:
-            raise BadArgument(f"ttl: {ttl!r}: must be whole seconds from 1 to {state.LARGEST_TTL}")
+        seconds = _ttl(ttl)
         _check_beat_name(name)
         if not _LINUX:
             _say_not_linux()
@@ -876,6 +872,13 @@ def _whole(number: object) -> int | None:
     if isinstance(number, bool) or not hasattr(number, "__index__"):
         return None
     return int(number.__index__())
+
+
+def _ttl(ttl: object) -> int:
+    seconds = _whole(ttl)
+    if seconds is None or not 1 <= seconds <= state.LARGEST_TTL:
+        raise BadArgument(f"ttl: {ttl!r}: must be whole seconds from 1 to {state.LARGEST_TTL}")
+    return seconds
 
 
 def _check_beat_name(name: object) -> None:
