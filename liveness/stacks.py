@@ -20,9 +20,9 @@ _owner: tuple[str, str] | None = None
 _expiry = 0.0
 # We have armed the timer in this process: it is ours to stop.
 _ever = False
-# The threads that are forking, and the one that is just arming; see _before_fork.
+# The threads that are forking, and those that are just arming; see _before_fork.
 _forking: set[int] = set()
-_arming = 0
+_arming: set[int] = set()
 
 
 def claim(owner: tuple[str, str]) -> None:
@@ -57,10 +57,13 @@ def disarm(owner: tuple[str, str]) -> None:
 
 
 def _start(seconds: float) -> None:
-    global _arming, _ever
+    global _ever
     import faulthandler
 
-    _arming = get_ident()
+    me = get_ident()
+    # A signal handler that arms has interrupted its own thread, which is not done yet.
+    is_nested = me in _arming
+    _arming.add(me)
     try:
         if not _forking:
             _ever = True
@@ -69,7 +72,8 @@ def _start(seconds: float) -> None:
         # No stderr, or none with a file behind it: nothing to print to.
         pass
     finally:
-        _arming = 0
+        if not is_nested:
+            _arming.discard(me)
 
 
 def _stop() -> None:
@@ -92,8 +96,8 @@ def _before_fork() -> None:
     _forking.add(get_ident())
     # A thread that had seen no fork may still be arming. Waiting for itself, in a signal handler that forks, would
     # be for ever: then the arming goes on after the fork, in a process that has no timer.
-    deadline = time.monotonic() + 1
-    while _arming not in (0, get_ident()) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 10
+    while _arming - {get_ident()} and time.monotonic() < deadline:
         time.sleep(0.0001)
     _stop()
 
@@ -106,12 +110,12 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _owner, _expiry, _ever, _arming
+    global _owner, _expiry, _ever
     _forking.clear()
+    _arming.clear()
     _ever = False
     _owner = None
     _expiry = 0.0
-    _arming = 0
 
 
 if hasattr(os, "register_at_fork"):

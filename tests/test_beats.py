@@ -592,6 +592,47 @@ def test_no_fork_and_no_exit_hangs_on_the_timer(rundir: Path, how: str) -> None:
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["end"]), done.stderr
 
 
+def test_who_forks_waits_for_every_thread_that_is_arming() -> None:
+    # One thread has seen no fork and is about to arm; another arms and is done; then there is a fork.
+    program = """
+import os, threading, time
+# Runs after the hooks that are registered later, so just before the fork.
+os.register_at_fork(before=lambda: time.sleep(1))
+import faulthandler
+from liveness import stacks
+real, inside = faulthandler.dump_traceback_later, threading.Event()
+def slow(*arguments, **options):
+    if threading.current_thread() is not threading.main_thread():
+        inside.set()
+        time.sleep(0.5)
+    real(*arguments, **options)
+faulthandler.dump_traceback_later = slow
+owner = ("u", "main")
+stacks.claim(owner)
+other = threading.Thread(target=stacks.arm, args=(owner, 600))
+other.start()
+inside.wait()
+stacks.arm(owner, 600)
+pid = os.fork()
+if not pid:
+    # With a timer that it inherited, this never ends.
+    faulthandler.cancel_dump_traceback_later()
+    os._exit(3)
+deadline = time.monotonic() + 20
+while (found := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+    time.sleep(0.01)
+if not found[0]:
+    os.kill(pid, 9)
+print(os.waitstatus_to_exitcode(found[1]) if found[0] else "hangs", flush=True)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "3\n", done.stderr
+
+
 def test_a_parent_still_prints_its_stacks_after_a_fork(rundir: Path) -> None:
     done = hung(
         "unit.beat(1, traceback=True)\npid = os.fork()\nif not pid: os._exit(0)\nos.waitpid(pid, 0)\ntime.sleep(1000)",
