@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from judge import Judge
-from stage import Puppet, until
+from stage import ROOT, Puppet, until
 
 import liveness
 from liveness import Unit
@@ -508,6 +510,7 @@ def test_in_a_forked_child_it_is_stopped_and_says_so_once(puppet: Puppet, judge:
         "if not child:\n"
         "    ok = not monitor.is_running\n"
         "    monitor.stop()\n"
+        "    monitor.start(); ok = ok and monitor.name == f'monitor.{os.getpid()}'; monitor.stop()\n"
         "    other = Monitor(None, [lambda: False], 0.02).start()\n"
         "    while other.report is None: time.sleep(0.01)\n"
         "    ok = ok and other.name == f'monitor.{os.getpid()}'\n"
@@ -517,6 +520,26 @@ def test_in_a_forked_child_it_is_stopped_and_says_so_once(puppet: Puppet, judge:
     assert puppet("os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])") == 0
     assert (rundir / "log").read_text().count("is stopped in the child process") == 1
     assert puppet("monitor.is_running")
+
+
+def test_elsewhere_than_on_linux_it_runs_its_checks_and_writes_nothing(rundir: Path) -> None:
+    program = f"""
+import sys
+sys.platform = "darwin"
+import time, threading, liveness
+from liveness.monitor import Monitor
+asked = threading.Event()
+unit = liveness.Unit("u", {str(rundir)!r})
+unit.load([])
+with Monitor(unit, [asked.set], 0.02):
+    assert asked.wait(20)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert list(rundir.iterdir()) == []
 
 
 # Arguments
