@@ -232,12 +232,9 @@ class Check:
             if result.passed:
                 log.warning("liveness: check %r passes again", self.name)
             else:
-                log.warning("liveness: check %r %s: %s", self.name, _VERBS[result.outcome], result.reason)
+                log.warning("liveness: check %r %s: %s", self.name, result.outcome, result.reason)
         except Exception:
             pass
-
-
-_VERBS = {FAILED: "failed", TIMED_OUT: "timed out"}
 
 
 class _Adopted:
@@ -313,7 +310,7 @@ class Report:
     @property
     def summary(self) -> str:
         """One line for the public: the names of what did not pass, without a reason. Empty if all did."""
-        return ", ".join(f"{result.name} {_VERBS[result.outcome]}" for result in self.results if not result.passed)
+        return ", ".join(f"{result.name} {result.outcome}" for result in self.results if not result.passed)
 
     def as_dict(self, detailed: bool = False) -> dict[str, object]:
         """For JSON: the verdict, and each check by name; with its duration and reason only if ``detailed``."""

@@ -207,8 +207,6 @@ def _status(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     import shutil
 
-    from .unit import Unit
-
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         options.parser.error("no command: what shall run?")
@@ -217,7 +215,7 @@ def _run(options: argparse.Namespace) -> int:
         if os.path.exists(command[0]) and "/" in command[0]:
             return _fail(f"liveness: {command[0]}: cannot run: permission denied", _NOT_EXECUTABLE)
         return _fail(f"liveness: {command[0]}: not found", _NOT_FOUND)
-    unit = Unit(options.unit, options.rundir)
+    unit = _unit(options)
     # What runs finds its unit by the same names, and so does what it starts.
     os.environ["LIVENESS_RUNDIR"], os.environ["LIVENESS_UNIT_NAME"] = unit.rundir, unit.unitname
     try:
@@ -249,41 +247,38 @@ def _become(path: str, command: list[str]) -> NoReturn:
 
 
 def _set(options: argparse.Namespace) -> int:
-    from .unit import Unit
-
-    _loaded(Unit(options.unit, options.rundir)).set(options.code, " ".join(options.reason))
+    _loaded(options).set(options.code, " ".join(options.reason))
     return 0
 
 
 def _ready(options: argparse.Namespace) -> int:
-    from .unit import Unit
-
-    _loaded(Unit(options.unit, options.rundir)).set_ready()
+    _loaded(options).set_ready()
     return 0
 
 
 def _unready(options: argparse.Namespace) -> int:
-    from .unit import Unit
-
-    _loaded(Unit(options.unit, options.rundir)).set_ready(False, " ".join(options.reason))
+    _loaded(options).set_ready(False, " ".join(options.reason))
     return 0
 
 
 def _beat(options: argparse.Namespace) -> int:
-    from .unit import Unit
-
-    Unit(options.unit, options.rundir).beat_for_holder(options.ttl, options.name)
+    _unit(options).beat_for_holder(options.ttl, options.name)
     return 0
 
 
 def _reset(options: argparse.Namespace) -> int:
-    from .unit import Unit
-
-    Unit(options.unit, options.rundir).reset()
+    _unit(options).reset()
     return 0
 
 
-def _loaded(unit: Unit) -> Unit:
+def _unit(options: argparse.Namespace) -> Unit:
+    from .unit import Unit
+
+    return Unit(options.unit, options.rundir)
+
+
+def _loaded(options: argparse.Namespace) -> Unit:
+    unit = _unit(options)
     # A word on a unit that nobody has loaded would wait there for the next life, and be wiped.
     if not os.path.lexists(f"{unit.path}/pid"):
         raise LivenessError(f"not loaded (no pid in {unit.path})")

@@ -19,7 +19,7 @@ import weakref
 from . import checks as checks_module
 from . import proc, state
 from .errors import BadArgument, LivenessError, TakenOver
-from .unit import Unit, find
+from .unit import Unit, find, lives
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -271,11 +271,9 @@ class Monitor:
 
         def decide(found: bytes | None) -> bytes | None:
             nonlocal before
-            owner = _owner(found)
-            if not found and self._forced is not None:
-                before = self._forced
-            elif owner is not None and self._is_ours_or_nobodys(owner):
-                before = owner.before
+            beneath = self._beneath(found)
+            if beneath is not None:
+                before = beneath
             elif found is None:
                 before = "-"
             elif state.decode_code(found)[0] == "0":
@@ -295,19 +293,23 @@ class Monitor:
 
     def _take_back(self) -> None:
         self._word = None
-        forced = self._forced
 
         def decide(found: bytes | None) -> bytes | None:
-            owner = _owner(found)
-            if not found and forced is not None:
-                return b"0" if forced == "0" else None
-            if owner is not None and self._is_ours_or_nobodys(owner):
-                return b"0" if owner.before == "0" else None
-            return found
+            before = self._beneath(found)
+            if before is None:
+                return found
+            return b"0" if before == "0" else None
 
         # Even with nothing to take back this finds out whether the unit is still ours to write.
         self.unit.restate(self.into, decide)
         self._forced = None
+
+    def _beneath(self, found: bytes | None) -> str | None:
+        """What stood there before a word that is ours to take back; None if there is no such word."""
+        if not found and self._forced is not None:
+            return self._forced
+        owner = _owner(found)
+        return owner.before if owner is not None and self._is_ours_or_nobodys(owner) else None
 
     def _encoded(self, reason: str, before: str) -> bytes:
         # No reader looks at a third line: there stands whose word it is, and what to bring back after it.
@@ -321,11 +323,7 @@ class Monitor:
                 other is not self and (other.unit.path, other.name) == (self.unit.path, owner.name)
                 for other in list(_running)
             )
-        try:
-            process = proc.find(owner.pid)
-        except OSError:
-            return False
-        return process is None or process.is_zombie() or process.start != owner.start
+        return lives(owner.pid, owner.start) is False
 
 
 class _Owner:
@@ -345,7 +343,7 @@ def _owner(found: bytes | None) -> _Owner | None:
     words = fields[0].decode("ascii", "replace").split(" ") if fields else []
     if len(words) != 5 or words[0] != "monitor" or words[4] not in ("0", "-"):
         return None
-    if not state.is_count(words[2].encode(), 7):
+    if not state.is_count(words[2].encode(), 7) or not words[3]:
         return None
     return _Owner(*words[1:])
 

@@ -378,7 +378,7 @@ class Unit:
         pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
         if not state.is_count(pid.encode(), 7) or int(pid) == me.pid:
             return
-        if not _lives(pid, start):
+        if not lives(pid, start):
             return
         # Without a start it may be the number of anybody, and a refusal would last for ever.
         if start and _descends_from(me, int(pid)):
@@ -424,7 +424,7 @@ class Unit:
     def _is_held(self) -> bool:
         """A living process that is not ourselves has loaded, or may have."""
         pid, start = _text(self._directory, "pid"), _text(self._directory, "start")
-        return state.is_count(pid.encode(), 7) and int(pid) != os.getpid() and _lives(pid, start) is not False
+        return state.is_count(pid.encode(), 7) and int(pid) != os.getpid() and lives(pid, start) is not False
 
     def _may_beat(self) -> bool:
         """
@@ -437,7 +437,7 @@ class Unit:
         if not self._holds():
             return False
         found = (_text(self._directory, "pid"), _text(self._directory, "start"))
-        if self._joined is None and all(found) and state.is_count(found[0].encode(), 7) and _lives(*found):
+        if self._joined is None and all(found) and state.is_count(found[0].encode(), 7) and lives(*found):
             self._joined = found
         return self._joined is None or self._joined == found
 
@@ -687,7 +687,7 @@ class Unit:
 
     def _warn_of_another(self, name: str, me: proc.Process) -> None:
         other = self._find_beat(name)
-        if other is not None and (other.pid, other.start) != (me.pid, me.start) and _lives(other.pid, other.start):
+        if other is not None and (other.pid, other.start) != (me.pid, me.start) and lives(other.pid, other.start):
             _log(
                 _WARNING,
                 "liveness: %s: heartbeat %r is that of process %s, which lives: one name for two loops hides the hang "
@@ -893,7 +893,7 @@ def _text(directory: state.Directory, name: str) -> str:
         return ""
 
 
-def _lives(pid: int | str, start: str) -> bool | None:
+def lives(pid: int | str, start: str) -> bool | None:
     """That very process lives, or any of the number if no start is known. None if /proc cannot tell: it may hide it."""
     try:
         process = proc.find(pid)
@@ -903,7 +903,7 @@ def _lives(pid: int | str, start: str) -> bool | None:
 
 
 def _is_dead(beat: state.Beat) -> bool:
-    return _lives(beat.pid, beat.start) is False
+    return lives(beat.pid, beat.start) is False
 
 
 def _fingerprint(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -106,9 +106,6 @@ class Node:
         hidden.write_text(json.dumps(pod))
         hidden.rename(self.folder / "manifests" / f"{name}.json")
 
-    def delete(self, name: str) -> None:
-        (self.folder / "manifests" / f"{name}.json").unlink()
-
     def pods(self) -> dict[str, dict[str, Any]]:
         with urllib.request.urlopen("http://127.0.0.1:10255/pods", timeout=10) as answer:
             items = json.load(answer)["items"] or []

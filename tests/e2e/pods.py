@@ -33,10 +33,6 @@ class Pod(NamedTuple):
     name: str
     manifest: dict[str, Any]
 
-    def container(self, name: str = "app") -> dict[str, Any]:
-        (found,) = (container for container in self.manifest["spec"]["containers"] if container["name"] == name)
-        return dict(found)
-
 
 PODS: list[Pod] = []
 
