@@ -18,8 +18,6 @@ DOC = HERE.parent / "doc" / "texinfo"
 MANUAL = DOC / "liveness.texi"
 README = HERE.parent / "README.md"
 
-CPU = "node's cpu, ms"
-
 PROBES = (
     ("cat", "cat FILE, which asks no process"),
     ("dash -c :", "an empty shell (dash)"),
@@ -78,30 +76,28 @@ def manual_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def wall_and_cpu(head: str, walls: dict[str, Any], cpus: dict[str, Any], form: str) -> str:
+    """A table of both, a row for each candidate."""
+    rows = [f"@item {form.format(name)} @tab {spread(walls[name], 1)} @tab {spread(cpus[name], 1)}" for name in walls]
+    return "\n".join(["@multitable @columnfractions .4 .3 .3", head, *rows, "@end multitable"]) + "\n"
+
+
 def checks_text() -> str:
     """The table of the node Checks."""
     checks = results("checks")
-    lines = ["@multitable @columnfractions .4 .3 .3", "@headitem 100 checks of 10 ms @tab wall time, ms @tab CPU, ms"]
-    lines += [
-        f"@item {name} @tab {spread(found, 1)} @tab {spread(checks['cpu, ms'][name], 1)}"
-        for name, found in checks["wall, ms"].items()
-    ]
     hour = checks["a monitor that runs every 10 s, cpu seconds an hour"]
-    return "\n".join(lines) + (
-        "\n@end multitable\n\n"
-        f"A Monitor that runs one check every ten seconds takes {spread(hour)} seconds of CPU in an hour.\n"
+    head = "@headitem 100 checks of 10 ms @tab wall time, ms @tab CPU, ms"
+    return (
+        wall_and_cpu(head, checks["wall, ms"], checks["cpu, ms"], "{}")
+        + f"\nA Monitor that runs one check every ten seconds takes {spread(hour)} seconds of CPU in an hour.\n"
     )
 
 
 def node_text() -> str:
     """The table of the node Deploying on Kubernetes."""
     node = results("exec_sync")
-    lines = ["@multitable @columnfractions .4 .3 .3", "@headitem one probe @tab wall time, ms @tab CPU of the node, ms"]
-    lines += [
-        f"@item @code{{{name}}} @tab {spread(found, 1)} @tab {spread(node[CPU][name], 1)}"
-        for name, found in node["wall, ms"].items()
-    ]
-    return "\n".join([*lines, "@end multitable"]) + "\n"
+    head = "@headitem one probe @tab wall time, ms @tab CPU of the node, ms"
+    return wall_and_cpu(head, node["wall, ms"], node["node's cpu, ms"], "@code{{{}}}")
 
 
 def put(file: Path, begin: str, end: str, text: str) -> None:
