@@ -94,7 +94,9 @@ class Check:
     ``name`` is what reports call it. ``call`` is a callable without arguments, sync or async, or the dotted path of a
     module. ``timeout``, in seconds, is how long anybody waits for an answer; what comes later counts for nothing. A
     result is used again for ``ttl`` seconds, a failure for ``failure_ttl`` (that of all results unless told); with 0,
-    every run runs. A check that is not ``critical`` degrades the verdict, and does not fail it.
+    every run runs. One that gave no answer in time is asked again, but for ``timeout_ttl`` seconds nobody waits for
+    it: it counts as timed out until it has answered in time. A check that is not ``critical`` degrades the verdict,
+    and does not fail it.
 
     However often it is asked for, it runs once at a time: who asks meanwhile waits for the same answer, but not longer
     than its limit after it began. Once that has passed it has failed for everybody, at once, until it returns. So make
@@ -104,7 +106,19 @@ class Check:
     Raises BadArgument for arguments that cannot be.
     """
 
-    __slots__ = ("_call", "_flight", "_last", "_said", "critical", "failure_ttl", "name", "timeout", "ttl")
+    __slots__ = (
+        "_call",
+        "_flight",
+        "_last",
+        "_late",
+        "_said",
+        "critical",
+        "failure_ttl",
+        "name",
+        "timeout",
+        "timeout_ttl",
+        "ttl",
+    )
 
     def __init__(
         self,
@@ -114,6 +128,7 @@ class Check:
         timeout: float = 1.0,
         ttl: float = 0.0,
         failure_ttl: float | None = None,
+        timeout_ttl: float = 0.0,
         critical: bool = True,
     ) -> None:
         if not isinstance(name, str) or not name or not name.isprintable():
@@ -126,10 +141,13 @@ class Check:
             raise BadArgument(f"{name}: timeout: {timeout!r}: must be more than 0 seconds")
         self.ttl = _seconds(f"{name}: ttl", ttl)
         self.failure_ttl = self.ttl if failure_ttl is None else _seconds(f"{name}: failure_ttl", failure_ttl)
+        self.timeout_ttl = _seconds(f"{name}: timeout_ttl", timeout_ttl)
         self.critical = bool(critical)
         self._call = call
         self._flight: _Flight | None = None
         self._last: Result | None = None
+        # When it last gave no answer in time, and has given none since.
+        self._late: float | None = None
         # The outcome that was logged last: a check that goes on failing is not logged again.
         self._said = PASSED
 
@@ -182,6 +200,7 @@ class Check:
             lasted = time.monotonic() - flight.started
             if lasted >= self.timeout:
                 outcome, reason = TIMED_OUT, self._no_answer()
+            self._late = time.monotonic() if outcome == TIMED_OUT else None
             flight.result = self._result(outcome, lasted, reason)
             if self._flight is flight:
                 self._flight = None
@@ -199,12 +218,19 @@ class Check:
 
         allowed = self.timeout if limit is None else min(self.timeout, limit)
         joined = asked - flight.started
+        late = self._late
+        unawaited = late is not None and asked - late < self.timeout_ttl
+        if unawaited:
+            allowed = 0.0
         flight.done.wait(max(0.0, flight.started + allowed - time.monotonic()))
         with _lock:
             if flight.result is not None:
                 return flight.result
-        lasted = time.monotonic() - flight.started
-        if joined >= allowed:
+            self._late = time.monotonic()
+        lasted = self._late - flight.started
+        if unawaited and joined < self.timeout:
+            reason = "no answer in time when last asked, and none yet"
+        elif joined >= allowed:
             reason = f"still running since {lasted:.1f} s"
         elif limit is not None and limit < self.timeout:
             reason = f"no answer within the deadline of {limit:g} s"

@@ -430,3 +430,43 @@ def test_the_verdict_is_that_of_the_worst_that_counts(results: list[tuple[str, b
     assert report.verdict == ("failed" if any(bad) else "degraded" if bad else "passed")
     assert bool(report) is not any(bad)
     assert (report.summary == "") is (not bad)
+
+
+# After a time-out
+
+
+def test_who_gave_no_answer_is_asked_again_and_nobody_waits_until_it_has_answered(gate: Gate) -> None:
+    check = Check("slow", gate, timeout=0.2, timeout_ttl=60)
+    assert run([check]).results[0].reason == "no answer within 0.2 s"
+    gate.opened.set()
+    until(lambda: check._flight is None)
+    gate.opened.clear()
+    begin = time.monotonic()
+    report = run([check])
+    assert report.results[0].outcome == "timed out"
+    assert report.results[0].reason == "no answer in time when last asked, and none yet"
+    assert time.monotonic() - begin < 0.15
+    assert gate.came == 2
+    # That one was prompt enough, so the next is waited for.
+    gate.opened.set()
+    until(lambda: check._flight is None)
+    assert run([check]).results[0].passed
+
+
+def test_who_gave_no_answer_is_waited_for_again_after_a_while(gate: Gate) -> None:
+    check = Check("slow", gate, timeout=0.2, timeout_ttl=0.3)
+    assert not run([check])
+    gate.opened.set()
+    until(lambda: check._flight is None)
+    late = check._late
+    assert late is not None
+    until(lambda: time.monotonic() - late > 0.3)
+    assert run([check])
+
+
+def test_what_came_after_the_deadline_but_within_the_limit_is_waited_for_next_time() -> None:
+    wait = [0.3, 0.0]
+    check = Check("slow", lambda: time.sleep(wait.pop(0)), timeout=20, timeout_ttl=60)
+    assert not run([check], deadline=0.1)
+    until(lambda: check._flight is None)
+    assert run([check], deadline=10)
