@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import ROOT, until
+from stage import until
+from web import Server
 
 import liveness
 from liveness.access_log import ProbeFilter, hide
@@ -47,71 +42,27 @@ run_simple("127.0.0.1", int(sys.argv[1]), app)
 """
 )
 
-SERVERS = {
-    "gunicorn": (WSGI, ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--access-logfile", "-", "app:app"]),
-    "gunicorn-gthread": (
-        WSGI,
-        ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--access-logfile", "-", "--threads", "2",
-         "--access-logformat", "%(h)s %(r)s %(s)s", "app:app"],
-    ),
-    "uvicorn": (ASGI, ["-m", "uvicorn", "--port", "{port}", "app:app"]),
-    "werkzeug": (WERKZEUG, ["app.py", "{port}"]),
-}  # fmt: skip
+PROGRAMS = {"gunicorn": WSGI, "gunicorn-gthread": WSGI, "uvicorn": ASGI, "werkzeug": WERKZEUG}
 
 
-@pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """Its port, and the file that it logs to."""
-    program, arguments = SERVERS[request.param]
-    (tmp_path / "app.py").write_text(program)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *(argument.format(port=port) for argument in arguments)],
-            cwd=tmp_path,
-            stdout=out,
-            stderr=out,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        until(lambda: answers(port, process, log), 30)
-        yield port, log
-    finally:
-        process.terminate()
-        process.wait(20)
+@pytest.fixture(params=PROGRAMS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "app.py").write_text(PROGRAMS[request.param])
+    with Server(tmp_path, request.param, started="/started") as server:
+        yield server
 
 
-def answers(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:
-    assert process.poll() is None, log.read_text()
-    try:
-        return get(port, "/started") == 200
-    except OSError:
-        return False
-
-
-def get(port: int, path: str, method: str = "GET") -> int:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-
-
-def test_successful_probes_are_not_logged_and_failures_are(server: tuple[int, Path]) -> None:
-    port, log = server
+def test_successful_probes_are_not_logged_and_failures_are(server: Server) -> None:
+    log = server.log
     hidden = ("/livez", "/livez?verbose=1", "/z/health/readiness", "/livez/x")
     shown = ("/livezz", "/z/healthy", "/livez/down", "/z/health/down?a=1", "/other?path=/livez")
     for path in hidden:
-        assert get(port, path) == 200
-    assert get(port, "/livez", "HEAD") == 200
+        assert server.get(path).status == 200
+    assert server.get("/livez", method="HEAD").status == 200
     for path in shown:
-        get(port, path)
-    assert get(port, "/livez", "POST") == 200
-    get(port, "/the-last")
+        server.get(path)
+    assert server.get("/livez", method="POST").status == 200
+    server.get("/the-last")
     until(lambda: "/the-last" in log.read_text())
     lines = log.read_text()
     # Not every server logs what comes after the question mark.
