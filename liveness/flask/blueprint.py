@@ -1,0 +1,215 @@
+"""The endpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, request
+
+from .. import endpoint
+from ..checks import Check, Result, run
+from ..probe import Verdict
+from .dependencies import CASCADE, Dependency, url_of
+from .errors import HealthError
+from .info import Info
+from .kept import Kept, Limits, chain_of, id_of
+from .settings import Settings
+
+__all__ = [
+    "DEFAULT_URL_PREFIX",
+    "HealthError",
+    "cascading_checks",
+    "checks_with_pluggable_functions",
+    "z_blueprint",
+]
+
+DEFAULT_URL_PREFIX = "/z"
+#: The checks below /health that ask the dependencies, too; add "readiness" if nothing can be served without them.
+cascading_checks: list[str] = []
+#: The checks that call functions of the application.
+checks_with_pluggable_functions: list[str] = ["health", "readiness", "version_function"]
+
+#: One for any number of applications: whatever it knows of one is kept with that one.
+z_blueprint = Blueprint("management_endpoints", __name__, url_prefix=DEFAULT_URL_PREFIX)
+
+# Longer names are nothing that anybody has configured.
+_NAME_LENGTH = 128
+
+
+@z_blueprint.get("/version")
+def version() -> Any:
+    """The environment variable VERSION, or what the application's ``version_function`` returns."""
+    if "version_function" not in checks_with_pluggable_functions:
+        abort(404)
+    settings = Settings(current_app)
+    function = settings.version_function()
+    if settings.errors:
+        return _text("\n".join(settings.errors), 500)
+    if function is None:
+        return _text(os.environ.get("VERSION") or "unknown", endpoint.OK)
+    found = function()
+    return _text(found, endpoint.OK) if isinstance(found, str) else found
+
+
+@z_blueprint.get("/info")
+def info() -> Response:
+    """What this application is, and what it runs on."""
+    settings = Settings(current_app)
+    if not settings.is_on("show_info"):
+        abort(404)
+    found = Info(
+        current_app.name,
+        enable_service_instance_id=settings.is_on("enable_service_instance_id"),
+        show_command_line=settings.is_on("show_command_line"),
+    )
+    return _json(found, endpoint.OK)
+
+
+@z_blueprint.get("/health/<check_name>")
+def nested_health_check(check_name: str) -> Response:
+    """One check in short: liveness and ping, which wait for nothing, readiness, or one of ``cascading_checks``."""
+    if len(check_name) > _NAME_LENGTH:
+        abort(404)
+    if check_name in ("liveness", "ping"):
+        return _liveness()
+    if check_name != "readiness" and check_name not in cascading_checks:
+        abort(404)
+    asked = _Asked()
+    if check_name in cascading_checks:
+        asked.ask_dependencies(check_name)
+    if check_name in checks_with_pluggable_functions:
+        asked.ask_functions(check_name)
+    asked.judge(asked.settings.joined().ready())
+    return asked.status()
+
+
+@z_blueprint.get("/health")
+def health() -> Response:
+    """Every dependency and every function, each with its status."""
+    asked = _Asked()
+    asked.ask_dependencies(None)
+    for group in checks_with_pluggable_functions:
+        asked.ask_functions(group)
+    asked.settings.version_function()
+    asked.judge(asked.settings.joined().ready())
+    return asked.report()
+
+
+def _liveness() -> Response:
+    # Its unit, and nothing else: not even a mistake in the settings ends a process that is alive.
+    verdict = Settings(current_app).joined().live()
+    return _status(verdict is None or verdict.healthy)
+
+
+class _Asked:
+    """What one request asks for, all at once, and what came of it."""
+
+    def __init__(self) -> None:
+        # The application, and not what stands for it here.
+        self._app = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._kept = Kept.of(self._app)
+        self.settings = Settings(self._app)
+        for key in self.settings.ignored:
+            self._kept.say_once(self._app, f"Z_ENDPOINTS: {key}: no such setting")
+        limits = Settings(self._app)
+        self._limits = Limits(limits.timeout(self._app.config.get("BACKEND_TIMEOUT")), limits.ttl())
+        self._errors_of_limits = limits.errors[len(self.settings.errors) :]
+        # In the order of the report: name, and check, or what is known of it already.
+        self._wanted: list[tuple[str, Check | None, Dependency | None]] = []
+        self._verdict: Verdict | None = None
+        self._id = ""
+
+    def ask_dependencies(self, check: str | None) -> None:
+        urls = {}
+        self.settings.errors += self._errors_of_limits
+        prefix = self.settings.prefix()
+        addresses = self.settings.dependencies()
+        for name, address in addresses.items():
+            try:
+                urls[name] = url_of(address, check, prefix)
+            except HealthError as error:
+                self.settings.errors.append(f"Z_ENDPOINTS: service_dependencies[{name!r}]: {error}")
+                self._wanted.append((name, None, None))
+        self._id = id_of(self._app.name, addresses.values())
+        chain = chain_of(request.headers.get(CASCADE, ""), self._id)
+        # With none, whoever asks has asked us before, and knows more than we could find out.
+        for name, url in urls.items() if chain else ():
+            if self._kept.is_asking(url, chain):
+                continue
+            try:
+                self._wanted.append((name, *self._kept.dependency(name, url, chain, self._limits)))
+            except HealthError as error:
+                self._kept.say_once(self._app, str(error))
+                self._wanted.append((name, None, None))
+
+    def ask_functions(self, group: str) -> None:
+        for name, function in self.settings.functions(group).items():
+            self._wanted.append((name, self._kept.function(group, name, function, self._limits), None))
+
+    def judge(self, verdict: Verdict | None) -> None:
+        """The word of the state unit, if there is one."""
+        self._verdict = verdict
+
+    def status(self) -> Response:
+        """Waits for all, and tells whether all is well."""
+        self._run()
+        return self._named(_status(self._is_well))
+
+    def report(self) -> Response:
+        """Waits for all, and tells of each."""
+        self._run()
+        components: dict[str, Any] = {}
+        for name, check, dependency in self._wanted:
+            result = self._results.get(check.name) if check else None
+            details = self._details(dependency, result)
+            components[name] = {**details, "status": _word(result is not None and result.passed)}
+        report: dict[str, Any] = {"components": components, "status": _word(self._is_well)}
+        if self._verdict is not None:
+            report["unit"] = {"status": _word(self._verdict.healthy), "reason": self._verdict.reason}
+        if self.settings.errors:
+            report["errors"] = self.settings.errors
+        status = endpoint.status(self._is_well)
+        try:
+            return self._named(_json(report, status))
+        except RecursionError:
+            # A dependency has answered with brackets in brackets in brackets.
+            return self._named(_status(self._is_well))
+
+    def _named(self, response: Response) -> Response:
+        """With the name by which who asks can tell that we are the one who has asked it."""
+        if self._id:
+            response.headers[CASCADE] = self._id
+        return response
+
+    def _run(self) -> None:
+        checks = [check for _, check, _ in self._wanted if check is not None]
+        report = run(checks, deadline=self._limits.timeout)
+        self._results = {result.name: result for result in report.results}
+        for text in self.settings.errors:
+            self._kept.say_once(self._app, text)
+        known = len(checks) == len(self._wanted) and not self.settings.errors
+        self._is_well = bool(report) and known and (self._verdict is None or self._verdict.healthy)
+
+    def _details(self, dependency: Dependency | None, result: Result | None) -> dict[str, Any]:
+        """What a dependency has answered; nothing if it has not."""
+        if dependency is None or result is None or result.outcome == "timed out":
+            return {}
+        return dependency.details if self.settings.is_on("show_details") else {}
+
+
+def _word(well: bool) -> str:
+    return "UP" if well else "DOWN"
+
+
+def _status(well: bool) -> Response:
+    return _json({"status": _word(well)}, endpoint.status(well))
+
+
+def _json(found: object, status: int) -> Response:
+    return Response(json.dumps(found), status, endpoint.HEADERS, content_type="application/json")
+
+
+def _text(text: str, status: int) -> Response:
+    return Response(text, status, endpoint.HEADERS, content_type="text/plain; charset=utf-8")
