@@ -23,7 +23,8 @@ class Peer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self._connections: list[socket.socket] = []
+        #: As they came.
+        self.connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -33,7 +34,7 @@ class Peer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            self._connections.append(connection)
+            self.connections.append(connection)
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
@@ -60,7 +61,7 @@ class Peer:
         # close() alone does not wake who waits in accept().
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        for connection in self._connections:
+        for connection in self.connections:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:

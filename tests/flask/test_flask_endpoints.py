@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 import pytest
+from judge import Judge
 from peers import UP, Peer, answering
+from subject import Subject
 from urllib3.util import Url
 
 import liveness
@@ -30,7 +31,7 @@ def test_the_names_are_those_that_users_import() -> None:
     assert callable(package.ManagementEndpoints)
 
 
-def test_the_endpoints_have_names_for_url_for(subject: Any) -> None:
+def test_the_endpoints_have_names_for_url_for(subject: Subject) -> None:
     found = subject.do(
         """
 value = [flask.url_for(f"management_endpoints.{name}") for name in ("version", "info", "health")]
@@ -40,7 +41,7 @@ value.append(flask.url_for("management_endpoints.nested_health_check", check_nam
     assert found == ["/z/version", "/z/info", "/z/health", "/z/health/readiness"]
 
 
-def test_several_applications_of_one_process_have_prefixes_and_settings_of_their_own(subject: Any) -> None:
+def test_several_applications_of_one_process_have_prefixes_and_settings_of_their_own(subject: Subject) -> None:
     subject.configure("{'check_functions': {'readiness': {'yes': lambda: True}}}")
     assert subject.get("/z/health/readiness").status == 200
     assert subject.get("/second/admin/health/readiness").status == 503
@@ -54,7 +55,7 @@ def test_several_applications_of_one_process_have_prefixes_and_settings_of_their
 
 
 @pytest.mark.parametrize("path", ["/z/health", "/z/health/liveness", "/z/health/readiness", "/z/info", "/z/version"])
-def test_get_head_and_options_are_answered_and_nothing_else(subject: Any, path: str) -> None:
+def test_get_head_and_options_are_answered_and_nothing_else(subject: Subject, path: str) -> None:
     got = subject.get(path)
     head = subject.get(path, method="HEAD")
     assert (got.status, head.status, head.body) == (200, 200, b"")
@@ -64,11 +65,11 @@ def test_get_head_and_options_are_answered_and_nothing_else(subject: Any, path: 
 
 
 @pytest.mark.parametrize("name", ["unknown", "health", "", "x" * 129, "readiness/x", "Liveness"])
-def test_an_unknown_check_is_not_found(subject: Any, name: str) -> None:
+def test_an_unknown_check_is_not_found(subject: Subject, name: str) -> None:
     assert subject.get(f"/z/health/{name}").status == 404
 
 
-def test_a_long_name_is_not_found_though_it_be_a_cascading_check(subject: Any) -> None:
+def test_a_long_name_is_not_found_though_it_be_a_cascading_check(subject: Subject) -> None:
     subject.do("blueprint.cascading_checks += ['x' * 128, 'x' * 129]")
     assert subject.get("/z/health/" + "x" * 128).status == 200
     assert subject.get("/z/health/" + "x" * 129).status == 404
@@ -78,7 +79,7 @@ def test_a_long_name_is_not_found_though_it_be_a_cascading_check(subject: Any) -
 
 
 @pytest.mark.parametrize("name", ["liveness", "ping"])
-def test_liveness_runs_no_function_and_asks_no_dependency(subject: Any, name: str) -> None:
+def test_liveness_runs_no_function_and_asks_no_dependency(subject: Subject, name: str) -> None:
     with Peer(UP) as peer:
         subject.do("ran = []; blueprint.cascading_checks += ['liveness', 'ping', 'readiness']")
         subject.configure(
@@ -97,7 +98,7 @@ def test_liveness_runs_no_function_and_asks_no_dependency(subject: Any, name: st
 # Readiness
 
 
-def test_readiness_is_up_without_functions(subject: Any) -> None:
+def test_readiness_is_up_without_functions(subject: Subject) -> None:
     answer = subject.get("/z/health/readiness")
     assert (answer.status, answer.text, answer.headers["content-type"]) == (200, '{"status": "UP"}', "application/json")
 
@@ -107,21 +108,21 @@ def test_readiness_is_up_without_functions(subject: Any) -> None:
     [("True", True), ("1", True), ("'no'", True), ("object()", True)]
     + [(value, False) for value in ("False", "0", "None", "''", "[]", "0.0")],
 )
-def test_the_truth_of_what_a_function_returns_decides(subject: Any, returned: str, up: bool) -> None:
+def test_the_truth_of_what_a_function_returns_decides(subject: Subject, returned: str, up: bool) -> None:
     subject.configure(f"{{'check_functions': {{'readiness': {{'f': lambda: {returned}}}}}}}")
     answer = subject.get("/z/health/readiness")
     assert (answer.status, answer.json()) == ((200, {"status": "UP"}) if up else (503, {"status": "DOWN"}))
     assert subject.components() == {"f": {"status": "UP" if up else "DOWN"}}
 
 
-def test_readiness_asks_its_own_functions_only_and_all_of_them(subject: Any) -> None:
+def test_readiness_asks_its_own_functions_only_and_all_of_them(subject: Subject) -> None:
     subject.configure("{'check_functions': {'health': {'h': lambda: False}}}")
     assert subject.get("/z/health/readiness").status == 200
     subject.configure("{'check_functions': {'readiness': {'a': lambda: True, 'b': lambda: False, 'c': lambda: True}}}")
     assert subject.get("/z/health/readiness").status == 503
 
 
-def test_readiness_asks_dependencies_only_if_it_cascades(subject: Any) -> None:
+def test_readiness_asks_dependencies_only_if_it_cascades(subject: Subject) -> None:
     with Peer(answering({"status": "DOWN"}, "503 Service Unavailable")) as peer:
         subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
         assert subject.get("/z/health/readiness").status == 200
@@ -131,7 +132,7 @@ def test_readiness_asks_dependencies_only_if_it_cascades(subject: Any) -> None:
         assert peer.requests[0].startswith("get /z/health/readiness http/1.1")
 
 
-def test_a_check_of_another_name_can_cascade(subject: Any) -> None:
+def test_a_check_of_another_name_can_cascade(subject: Subject) -> None:
     with Peer(UP) as peer:
         subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
         subject.do("blueprint.cascading_checks.append('startup')")
@@ -142,7 +143,7 @@ def test_a_check_of_another_name_can_cascade(subject: Any) -> None:
 # Health
 
 
-def test_health_tells_of_dependencies_first_and_then_of_functions(subject: Any) -> None:
+def test_health_tells_of_dependencies_first_and_then_of_functions(subject: Subject) -> None:
     with Peer(UP) as first, Peer(answering({"status": "DOWN"}, "503 Service Unavailable")) as second:
         subject.configure(
             """{
@@ -168,7 +169,7 @@ def test_health_tells_of_dependencies_first_and_then_of_functions(subject: Any) 
         assert first.requests[0].startswith("get /z/health http/1.1")
 
 
-def test_health_calls_functions_of_the_groups_that_the_application_names(subject: Any) -> None:
+def test_health_calls_functions_of_the_groups_that_the_application_names(subject: Subject) -> None:
     subject.do("blueprint.checks_with_pluggable_functions[:] = ['readiness']")
     subject.configure("{'check_functions': {'health': {'h': lambda: False}, 'readiness': {'r': lambda: True}}}")
     assert subject.get("/z/health").json() == {"components": {"r": {"status": "UP"}}, "status": "UP"}
@@ -187,7 +188,7 @@ def test_health_calls_functions_of_the_groups_that_the_application_names(subject
     ],
 )
 def test_a_dependency_is_up_if_it_says_so_with_status_200(
-    subject: Any, status: str, body: dict[str, object], shown: str
+    subject: Subject, status: str, body: dict[str, object], shown: str
 ) -> None:
     with Peer(answering(body, status)) as peer:
         subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
@@ -196,7 +197,7 @@ def test_a_dependency_is_up_if_it_says_so_with_status_200(
         assert answer.json()["components"]["a"] == {**body, "status": shown}
 
 
-def test_the_settings_are_read_with_every_request_and_not_changed(subject: Any) -> None:
+def test_the_settings_are_read_with_every_request_and_not_changed(subject: Subject) -> None:
     subject.configure("{}")
     assert subject.get("/z/health").json() == {"components": {}, "status": "UP"}
     assert subject.do("value = app.config['Z_ENDPOINTS']") == {}
@@ -207,7 +208,7 @@ def test_the_settings_are_read_with_every_request_and_not_changed(subject: Any) 
     assert subject.get("/z/health").status == 200
 
 
-def test_a_function_sees_the_application_and_the_request(subject: Any) -> None:
+def test_a_function_sees_the_application_and_the_request(subject: Subject) -> None:
     subject.do("seen = []")
     subject.configure(
         "{'check_functions': {'health': {'f': lambda: seen.append("
@@ -218,7 +219,7 @@ def test_a_function_sees_the_application_and_the_request(subject: Any) -> None:
     assert subject.do("value = seen") == [["subject", "/z/health", value, "/do"] for value in "12"]
 
 
-def test_what_the_end_of_a_request_does_is_no_matter_of_a_check(subject: Any) -> None:
+def test_what_the_end_of_a_request_does_is_no_matter_of_a_check(subject: Subject) -> None:
     subject.do(
         """
 def end(_):
@@ -231,7 +232,7 @@ app.teardown_request_funcs[None] = [end]
     assert subject.get("/z/health").status == 200
 
 
-def test_a_function_may_be_a_coroutine_function(subject: Any) -> None:
+def test_a_function_may_be_a_coroutine_function(subject: Subject) -> None:
     subject.do("async def truth(): return True")
     subject.do("async def lie(): return False")
     subject.configure("{'check_functions': {'health': {'t': truth}}}")
@@ -282,7 +283,7 @@ def test_what_is_neither_a_host_nor_a_url_is_refused(address: str) -> None:
         dependencies.url_of(address, None, "/z", {})
 
 
-def test_a_mere_host_gets_the_prefix_of_the_settings(subject: Any) -> None:
+def test_a_mere_host_gets_the_prefix_of_the_settings(subject: Subject) -> None:
     with Peer(UP) as peer:
         for prefix, path in (("/admin", "/admin/health"), ("actuator/", "/actuator/health"), ("", "/health")):
             subject.configure(
@@ -297,7 +298,7 @@ def test_a_mere_host_gets_the_prefix_of_the_settings(subject: Any) -> None:
 # Version
 
 
-def test_the_version_is_that_of_the_environment(subject: Any) -> None:
+def test_the_version_is_that_of_the_environment(subject: Subject) -> None:
     for version, text in ((None, "unknown"), ("1.2.3", "1.2.3"), ("", "unknown")):
         subject.do("os.environ.pop('VERSION', 0); version and os.environ.update(VERSION=version)", version=version)
         answer = subject.get("/z/version")
@@ -315,7 +316,7 @@ def test_the_version_is_that_of_the_environment(subject: Any) -> None:
     ],
 )
 def test_what_the_version_function_returns_is_the_answer(
-    subject: Any, returned: str, status: int, kind: str, body: str
+    subject: Subject, returned: str, status: int, kind: str, body: str
 ) -> None:
     subject.configure(f"{{'version_function': lambda: {returned}}}")
     answer = subject.get("/z/version")
@@ -326,7 +327,7 @@ def test_what_the_version_function_returns_is_the_answer(
 # The state unit
 
 
-def test_the_unit_turns_liveness_and_readiness_with_health_sh(subject: Any, rundir: Path, judge: Any) -> None:
+def test_the_unit_turns_liveness_and_readiness_with_health_sh(subject: Subject, rundir: Path, judge: Judge) -> None:
     subject.do("os.environ['LIVENESS_RUNDIR'] = rundir", rundir=str(rundir))
     subject.configure("{'unit': 'u'}")
     subject.do("liveness.load([], unitname='u')")
@@ -351,7 +352,7 @@ def test_the_unit_turns_liveness_and_readiness_with_health_sh(subject: Any, rund
     assert verdicts() == [503, 503, 503, 503]
 
 
-def test_the_unit_may_be_a_unit_or_the_default_one(subject: Any, rundir: Path) -> None:
+def test_the_unit_may_be_a_unit_or_the_default_one(subject: Subject, rundir: Path) -> None:
     unit = Unit("u", rundir)
     unit.load([])
     unit.set()
@@ -365,7 +366,7 @@ def test_the_unit_may_be_a_unit_or_the_default_one(subject: Any, rundir: Path) -
     subject.do("del os.environ['LIVENESS_UNIT_NAME']")
 
 
-def test_without_a_unit_no_state_is_looked_at(subject: Any) -> None:
+def test_without_a_unit_no_state_is_looked_at(subject: Subject) -> None:
     for unit in ("None", "False"):
         subject.configure(f"{{'unit': {unit}}}")
         assert subject.get("/z/health/liveness").status == 200

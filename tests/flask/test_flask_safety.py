@@ -1,0 +1,425 @@
+"""What broke Flask Management Endpoints breaks nothing here: hangs, odd answers, loops, and settings that are wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import UP, Peer, answering, closing, dripping, dripping_its_head, endless, hanging
+from stage import until
+from subject import APP, Subject
+from web import Kubelet, Server
+
+from liveness.flask import HealthError, dependencies
+
+
+@pytest.fixture
+def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
+    with Peer(request.param) as made:
+        yield made
+
+
+def lasted(call: Callable[[], object]) -> float:
+    begin = time.monotonic()
+    call()
+    return time.monotonic() - begin
+
+
+def threads_of(subject: Subject) -> int:
+    """That run checks."""
+    return int(subject.do("value = sum('liveness-check' in t.name for t in threading.enumerate())"))
+
+
+# Dependencies that hang
+
+
+@pytest.mark.parametrize("act", [hanging, dripping, dripping_its_head], ids=lambda act: act.__name__)
+def test_three_dependencies_that_hang_cost_one_limit_once(subject: Subject, act: Any) -> None:
+    with Peer(act) as a, Peer(act) as b, Peer(act) as c, Peer(UP) as d:
+        subject.configure(
+            "{'service_dependencies': addresses}",
+            addresses={name: peer.address for name, peer in zip("abcd", (a, b, c, d), strict=True)},
+        )
+        assert 0.7 < lasted(lambda: subject.get("/z/health")) < 2
+        for _ in range(5):
+            begin = time.monotonic()
+            answer = subject.get("/z/health")
+            assert time.monotonic() - begin < 0.6
+            assert answer.status == 503
+            assert answer.json()["components"] == {
+                **{name: {"status": "DOWN"} for name in "abc"},
+                "d": {"status": "UP"},
+            }
+        assert threads_of(subject) <= 4
+
+
+def test_a_function_that_hangs_costs_one_limit_once_and_comes_back(subject: Subject) -> None:
+    subject.do("gate = threading.Event()")
+    subject.configure("{'check_functions': {'readiness': {'f': lambda: gate.wait(600)}}}")
+    assert 0.7 < lasted(lambda: subject.get("/z/health/readiness")) < 2
+    for _ in range(5):
+        assert lasted(lambda: subject.get("/z/health/readiness")) < 0.6
+    assert threads_of(subject) == 1
+    subject.do("gate.set()")
+    until(lambda: subject.get("/z/health/readiness").status == 200)
+
+
+def test_the_limit_is_that_of_the_application_for_all_together(subject: Subject) -> None:
+    subject.do("app.config['BACKEND_TIMEOUT'] = 0.2")
+    with Peer(hanging) as a, Peer(hanging) as b:
+        subject.configure("{'service_dependencies': addresses}", addresses={"a": a.address, "b": b.address})
+        assert 0.15 < lasted(lambda: subject.get("/z/health")) < 0.8
+
+
+def test_a_limit_for_connection_and_answer_is_taken_as_both_together(subject: Subject) -> None:
+    with Peer(answering({"status": "UP"}, after=1)) as slow:
+        subject.configure("{'service_dependencies': {'a': address}}", address=slow.address)
+        subject.do("app.config['BACKEND_TIMEOUT'] = (1, 20)")
+        assert subject.get("/z/health").status == 200
+
+
+def test_dependencies_are_asked_at_the_same_time(subject: Subject) -> None:
+    arrived = threading.Barrier(3, timeout=20)
+
+    def together(connection: Any, peer: Peer) -> None:
+        arrived.wait()
+        UP(connection, peer)
+
+    with Peer(together) as a, Peer(together) as b, Peer(together) as c:
+        subject.do("app.config['BACKEND_TIMEOUT'] = 20")
+        subject.configure(
+            "{'service_dependencies': addresses}",
+            addresses={name: peer.address for name, peer in zip("abc", (a, b, c), strict=True)},
+        )
+        assert subject.get("/z/health").status == 200
+
+
+def test_a_connection_that_hangs_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Peer(dripping_its_head) as peer:
+        asked = dependencies.Dependency(dependencies.url_of(peer.address, None, "/z"), ("x",), lambda _: None)
+        raised: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                asked()
+            except HealthError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        until(lambda: peer.requests)
+        monkeypatch.setattr(dependencies, "CUT_OFF", 0.0)
+        asked.cut_off_a_hang(60)
+        thread.join(0.5)
+        assert thread.is_alive()
+
+        def has_ended() -> bool:
+            asked.cut_off_a_hang(0.1)
+            return not thread.is_alive()
+
+        until(has_ended)
+        assert raised
+        assert not asked.is_asked()
+
+
+def test_a_silent_dependency_starves_no_liveness_in_one_sync_worker(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    with Peer(hanging) as peer, Server(tmp_path, "gunicorn") as server:
+        subject = Subject(server)
+        subject.do("blueprint.cascading_checks.append('readiness')")
+        subject.configure(
+            "{'service_dependencies': {'a': address},"
+            " 'check_functions': {'readiness': {'f': lambda: threading.Event().wait(600)}}}",
+            address=peer.address,
+        )
+        kubelet = Kubelet(server.port, ["/z/health/liveness", "/z/health/readiness", "/z/health"])
+        threading.Event().wait(60)
+        probes = kubelet.end()
+        lives = probes["/z/health/liveness"]
+        assert len(lives) >= 55
+        assert [probe for probe in lives if not probe.passed and probe.begin >= 1] == []
+        assert not any(probe.passed for probe in probes["/z/health/readiness"] + probes["/z/health"])
+        # A function, the readiness of the service, and its health.
+        assert threads_of(subject) <= 3
+
+
+# Dependencies that answer oddly
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"7", b"null", b'"UP"', b"", b"UP", b"\xff\xfe", b"{", b"[" * 100_000, b'{"status": ["UP"]}',
+     b'{"status": 1}', b'{"a":' * 5000 + b"1" + b"}" * 5000],
+    ids=lambda body: repr(body[:12]),
+)  # fmt: skip
+def test_an_odd_answer_is_down_and_one_line_in_the_log(subject: Subject, body: bytes) -> None:
+    with Peer(answering(body)) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        for _ in range(3):
+            answer = subject.get("/z/health")
+            assert answer.status == 503
+            assert answer.json()["status"] == "DOWN"
+        assert subject.log.count(f"http://{peer.address}/z/health") + subject.log.count("its answer is no JSON") >= 1
+        assert "Traceback" not in subject.log
+
+
+def test_a_number_that_is_no_json_does_not_get_into_ours(subject: Subject) -> None:
+    with Peer(answering(b'{"status": "UP", "x": NaN, "y": [Infinity]}')) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        answer = subject.get("/z/health")
+        assert "NaN" not in answer.text
+        assert answer.json()["components"]["a"] == {"status": "UP", "x": None, "y": [None]}
+
+
+def test_an_answer_without_end_is_left(subject: Subject) -> None:
+    with Peer(endless) as peer:
+        subject.do("app.config['BACKEND_TIMEOUT'] = 20")
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        before = subject.do("import resource; value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss")
+        assert subject.components() == {"a": {"status": "DOWN"}}
+        assert (
+            subject.do("import resource; value = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss") < before + 50_000
+        )
+        assert "longer than 1048576 bytes" in subject.log
+
+
+@pytest.mark.parametrize("peer", [closing], indirect=True)
+def test_a_dependency_that_hangs_up_is_down(subject: Subject, peer: Peer) -> None:
+    subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+    assert subject.components() == {"a": {"status": "DOWN"}}
+
+
+@pytest.mark.parametrize("peer", [UP], indirect=True)
+def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_made_anew(subject: Subject, peer: Peer) -> None:
+    subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+    for _ in range(3):
+        assert subject.components() == {"a": {"status": "UP"}}
+    assert (len(peer.requests), len(peer.connections)) == (3, 1)
+    peer.connections[0].shutdown(2)
+    assert subject.components() == {"a": {"status": "UP"}}
+    assert len(peer.connections) == 2
+
+
+def test_a_connection_that_is_closed_on_the_next_request_is_made_anew(subject: Subject) -> None:
+    def once(connection: Any, peer: Peer) -> None:
+        if len(peer.requests) % 2:
+            UP(connection, peer)
+        else:
+            closing(connection, peer)
+
+    with Peer(once) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        for _ in range(3):
+            assert subject.components() == {"a": {"status": "UP"}}
+
+
+def test_a_redirect_to_another_host_is_not_followed(subject: Subject) -> None:
+    with Peer(UP) as other, Peer(answering(b"", "302 Found", f"Location: http://{other.address}/\r\n")) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        assert subject.components() == {"a": {"status": "DOWN"}}
+        assert other.requests == []
+        assert "redirects to another host" in subject.log
+
+
+def test_a_redirect_on_the_same_host_is_followed_but_not_without_end(subject: Subject) -> None:
+    def turning(connection: Any, peer: Peer) -> None:
+        where = "end" if peer.requests[-1].startswith("get /z/health ") else "/loop"
+        if peer.requests[-1].startswith("get /z/end "):
+            UP(connection, peer)
+        else:
+            answering(b"x", "302 Found", f"Location: {where}\r\n")(connection, peer)
+
+    with Peer(turning) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        assert subject.components() == {"a": {"status": "UP"}}
+        subject.configure("{'service_dependencies': {'a': address}}", address=f"http://{peer.address}/loop")
+        assert subject.components() == {"a": {"status": "DOWN"}}
+        assert len(peer.requests) <= 2 + 4
+
+
+@pytest.mark.parametrize("peer", [UP], indirect=True)
+def test_nothing_of_the_environment_comes_between(tmp_path: Path, peer: Peer) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    with Peer(closing) as proxy:
+        environment = {"http_proxy": f"http://{proxy.address}", "all_proxy": f"http://{proxy.address}"}
+        with Server(tmp_path, "gunicorn", environment={**environment, "HOME": str(tmp_path)}) as server:
+            subject = Subject(server)
+            subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+            assert subject.components() == {"a": {"status": "UP"}}
+            assert proxy.requests == []
+            assert "authorization" not in peer.requests[0]
+
+
+@pytest.mark.parametrize("peer", [UP], indirect=True)
+def test_a_user_in_the_url_is_told_to_the_service_and_to_nobody_else(subject: Subject, peer: Peer) -> None:
+    address = f"http://me:secret-{peer.port}@{peer.address}/x"
+    subject.configure("{'service_dependencies': {'a': address}}", address=address)
+    assert subject.components() == {"a": {"status": "UP"}}
+    assert peer.since_the_last("authorization").startswith("basic ")
+    subject.configure(
+        "{'service_dependencies': {'a': address, 'b': 'http://u:secret-x@:port/'}}",
+        address=f"http://me:secret@127.0.0.1:{free_port()}/x",
+    )
+    assert subject.get("/z/health").status == 503
+    assert "secret" not in subject.get("/z/health").text
+    assert "secret" not in subject.log
+
+
+def test_details_of_dependencies_can_be_hidden(subject: Subject) -> None:
+    with Peer(answering({"status": "UP", "version": 7})) as peer:
+        subject.configure("{'service_dependencies': {'a': address}, 'show_details': False}", address=peer.address)
+        assert subject.components() == {"a": {"status": "UP"}}
+
+
+# Services that name each other
+
+
+def service(folder: Path, name: str) -> Server:
+    (folder / name).mkdir()
+    (folder / name / "app.py").write_text(APP)
+    return Server(folder / name, "gunicorn")
+
+
+def requests_of(server: Server) -> int:
+    return server.log.read_text().count('"GET /z/health')
+
+
+def test_two_services_that_name_each_other_ask_once_and_are_up_with_one_worker_each(tmp_path: Path) -> None:
+    with service(tmp_path, "a") as a, service(tmp_path, "b") as b:
+        for server, other in ((a, b), (b, a)):
+            Subject(server).configure("{'service_dependencies': {'other': a}}", a=f"127.0.0.1:{other.port}")
+        # Neither knows yet whom it asks; from then on all is well.
+        until(lambda: Subject(a).get("/z/health").status == Subject(b).get("/z/health").status == 200)
+        before = requests_of(a) + requests_of(b)
+        answer = Subject(a).get("/z/health")
+        assert answer.json() == {"components": {"other": {"components": {}, "status": "UP"}}, "status": "UP"}
+        Subject(a).get("/z/health/liveness")
+        until(lambda: "/z/health/liveness" in a.log.read_text())
+        # Ours, that which it brings about, and the liveness.
+        assert requests_of(a) + requests_of(b) - before == 3
+
+
+def test_services_in_a_ring_see_a_failure_through_one_another(tmp_path: Path) -> None:
+    with service(tmp_path, "a") as a, service(tmp_path, "b") as b, service(tmp_path, "c") as c:
+        for server, other in ((a, b), (b, c), (c, a)):
+            Subject(server).configure("{'service_dependencies': {'next': a}}", a=f"127.0.0.1:{other.port}")
+        until(lambda: all(Subject(server).get("/z/health").status == 200 for server in (a, b, c)))
+        Subject(c).do("app.config['Z_ENDPOINTS']['check_functions'] = {'health': {'no': lambda: False}}")
+        answer = Subject(a).get("/z/health")
+        assert answer.status == 503
+        assert answer.json()["components"]["next"]["components"]["next"]["components"]["no"] == {"status": "DOWN"}
+
+
+def test_any_header_is_no_way_to_endless_threads(subject: Subject) -> None:
+    with Peer(hanging) as peer:
+        subject.do("app.config['BACKEND_TIMEOUT'] = 0.01")
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        for number in range(100):
+            assert subject.get("/z/health", headers={dependencies.CASCADE: f"{number:016x}"}).status == 503
+        assert threads_of(subject) <= 64
+        for odd in ("x", "0" * 17, " ".join(f"{number:016x}" for number in range(6))):
+            # Not asked on behalf of who knows whom.
+            assert subject.get("/z/health", headers={dependencies.CASCADE: odd}).json()["components"] == {}
+        assert subject.get("/z/health").json()["components"] == {"a": {"status": "DOWN"}}
+
+
+# Functions that raise, and settings that are wrong
+
+
+@pytest.mark.parametrize("raised", ["RuntimeError('secret')", "SystemExit(3)", "BaseException()", "OSError(5, 'x')"])
+def test_a_function_that_raises_is_down_and_one_line_in_the_log(subject: Subject, raised: str) -> None:
+    subject.do(f"def f(): raise {raised}")
+    subject.configure("{'check_functions': {'health': {'f': f}, 'readiness': {'f': f}}}")
+    before = subject.log.count("check 'readiness f' failed")
+    for _ in range(3):
+        health, readiness = subject.get("/z/health"), subject.get("/z/health/readiness")
+        assert (health.status, readiness.status) == (503, 503)
+        assert readiness.text == '{"status": "DOWN"}'
+        assert "secret" not in health.text
+    assert subject.log.count("check 'readiness f' failed") == before + 1
+    assert subject.get("/z/health/liveness").status == 200
+
+
+def test_a_result_is_used_again_for_as_long_as_the_settings_say(subject: Subject) -> None:
+    subject.do("ran = []")
+    subject.configure("{'check_functions': {'health': {'f': lambda: ran.append(1) or True}}, 'check_ttl': 600}")
+    for _ in range(3):
+        assert subject.get("/z/health").status == 200
+    assert subject.do("value = ran") == [1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("7", "Z_ENDPOINTS: int: must be a dict"),
+        ("'x'", "Z_ENDPOINTS: str: must be a dict"),
+        ("{'service_dependencies': ['svc']}", "Z_ENDPOINTS: service_dependencies: list: must be a dict"),
+        ("{'service_dependencies': {'a': 7}}", "Z_ENDPOINTS: service_dependencies['a']: int: must be a URL or a host"),
+        ("{'service_dependencies': {'a': ''}}", "service_dependencies['a']: no address: neither a host nor a URL"),
+        ("{'check_functions': []}", "Z_ENDPOINTS: check_functions: list: must be a dict"),
+        ("{'check_functions': {'health': f}}", "Z_ENDPOINTS: check_functions['health']: function: must be a dict"),
+        ("{'check_functions': {'health': {'x': 1}}}", "check_functions['health']['x']: int: must be a function"),
+        ("{'version_function': '1.0'}", "Z_ENDPOINTS: version_function: str: must be a function"),
+        ("{'dependency_prefix': 7}", "Z_ENDPOINTS: dependency_prefix: int: must be a path such as '/z'"),
+        ("{'check_ttl': -1}", "Z_ENDPOINTS: check_ttl: int: must be seconds, from 0 to 1,000,000"),
+        ("{'unit': 7}", "Z_ENDPOINTS: unit: 7: neither the name of a unit"),
+        ("{'unit': '../x'}", "Z_ENDPOINTS: "),
+    ],
+)
+def test_a_setting_that_is_wrong_is_said_in_health_and_never_breaks_liveness(
+    subject: Subject, settings: str, said: str
+) -> None:
+    subject.do("def f(): return True")
+    subject.configure(settings)
+    answer = subject.get("/z/health")
+    assert (answer.status, answer.json()["status"]) == (503, "DOWN")
+    assert any(said in text for text in answer.json()["errors"])
+    assert said in subject.log
+    assert subject.get("/z/health/liveness").status == 200
+    assert subject.get("/z/health/readiness").status in (200, 503)
+    assert subject.get("/z/info").status == 200
+
+
+@pytest.mark.parametrize("value", ["'2'", "0", "-1", "True", "float('nan')", "10 ** 400", "(1, None)", "[1]"])
+def test_a_limit_that_is_none_is_said_in_health_and_readiness_goes_on(subject: Subject, value: str) -> None:
+    subject.do(f"app.config['BACKEND_TIMEOUT'] = {value}")
+    subject.configure("{'check_functions': {'readiness': {'f': lambda: True}}}")
+    answer = subject.get("/z/health")
+    assert answer.status == 503
+    assert answer.json()["errors"][0].startswith("BACKEND_TIMEOUT: ")
+    assert subject.get("/z/health/readiness").status == 200
+
+
+def test_readiness_is_down_if_what_is_wrong_is_a_matter_of_its_own(subject: Subject) -> None:
+    for settings in ("7", "{'check_functions': {'readiness': 7}}", "{'unit': 7}"):
+        subject.configure(settings)
+        assert subject.get("/z/health/readiness").status == 503
+    for settings in ("{'check_functions': {'health': 7}}", "{'service_dependencies': 7}", "{'version_function': 7}"):
+        subject.configure(settings)
+        assert subject.get("/z/health/readiness").status == 200
+
+
+def test_a_version_function_that_is_none_is_an_error_that_says_so(subject: Subject) -> None:
+    subject.configure("{'version_function': '1.0'}")
+    answer = subject.get("/z/version")
+    assert (answer.status, answer.text) == (500, "Z_ENDPOINTS: version_function: str: must be a function")
+
+
+def test_a_mistyped_setting_is_logged_once(subject: Subject) -> None:
+    subject.configure("{'service_dependancies': {'a': 'svc'}}")
+    for _ in range(3):
+        assert subject.get("/z/health").status == 200
+    assert subject.log.count("Z_ENDPOINTS: service_dependancies: no such setting") == 1
+
+
+def test_odd_names_are_names(subject: Subject) -> None:
+    subject.configure("{'check_functions': {'health': {'': f, 7: f, 'a\\nb': f, '\\ud800': f}}}", f=1)
+    assert subject.get("/z/health").status == 503
+    subject.do("def f(): return True")
+    subject.do("app.config['Z_ENDPOINTS'] = {'check_functions': {'health': {'': f, 7: f, 'a\\nb': f, '\\ud800': f}}}")
+    assert set(subject.components()) == {"", "7", "a\nb", "\ud800"}
