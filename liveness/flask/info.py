@@ -35,7 +35,8 @@ _MOUNT = re.compile(r"/(?:overlay-)?containers/([0-9a-f]{64})/")
 
 # An option whose value is nobody's business. (`=` always ends what is shown.)
 _SECRET = re.compile(
-    r"-.*(?:pass|pwd|secret|token|key|auth|credential|cookie|dsn|salt|private|user|login|bearer|header)", re.IGNORECASE
+    r"-.*(?:pass|pwd|secret|token|key|auth|credential|cookie|dsn|salt|private|user|login|bearer|header)[^ =]*",
+    re.IGNORECASE,
 )
 _HIDDEN = "***"
 
@@ -189,16 +190,18 @@ def without_secrets(command: Sequence[str]) -> str:
     """A command line for strangers: without what comes after a ``=``, a user's password in a URL, and secret values."""
     shown = []
     hide = False
-    # A process may have set a title of its own, of several words in one.
-    for word in " ".join(command).split(" "):
+    for word in command:
         name, equals, _ = word.partition("=")
         if hide and not word.startswith("-"):
             shown.append(_HIDDEN)
-        elif equals:
+        elif equals and " " not in name:
             shown.append(f"{name}={_HIDDEN}")
+        elif " " in word.strip():
+            # A command in a command, or the title that a process has set for itself.
+            shown.append(without_secrets(word.split()))
         else:
             shown.append(re.sub(r"://[^/@]*@", f"://{_HIDDEN}@", word))
-        hide = bool(_SECRET.match(word)) and not equals
+        hide = bool(_SECRET.fullmatch(word))
     return " ".join(shown)
 
 

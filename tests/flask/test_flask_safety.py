@@ -12,7 +12,7 @@ import pytest
 from peers import UP, Peer, answering, closing, dripping, dripping_its_head, endless, hanging
 from stage import until
 from subject import APP, Subject
-from web import Kubelet, Server
+from web import Kubelet, Server, free_port
 
 from liveness.flask import HealthError, dependencies
 
