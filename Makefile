@@ -5,7 +5,7 @@ PREFIX = /usr/local
 DESTDIR =
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
 
 demo: ## a real worker goes through its life while health.sh looks on (a few seconds)
 	@$(PYTHON) examples/demo.py
@@ -15,6 +15,9 @@ test: .venv/ready ## every test; as root it installs missing shells and tools fi
 
 test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 	@sh tests/pythons.sh
+
+test-frameworks: .venv/ready ## the tests of each integration on older versions of its framework
+	@sh tests/frameworks.sh
 
 e2e: .venv/ready ## a real kubelet runs the probes (root; the first time it is built, in minutes)
 	@tests/e2e/run.sh
@@ -65,4 +68,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test test-pythons e2e bench bench-e2e lint info html install uninstall clean
+.PHONY: help demo test test-pythons test-frameworks e2e bench bench-e2e lint info html install uninstall clean
