@@ -27,6 +27,7 @@ bench: .venv/ready ## what the probe and the verbs cost, beside what people use 
 	@.venv/bin/python bench/probe.py
 	@.venv/bin/python bench/verbs.py
 	@.venv/bin/python bench/checks.py
+	@.venv/bin/python bench/of_flask.py
 	@.venv/bin/python bench/plot.py
 
 bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (root)

@@ -25,7 +25,7 @@ setup(
     scripts=["health.sh"],
     entry_points={"console_scripts": ["liveness = liveness.cli:console_script"]},
     extras_require={
-        "bench": ["grpcio", "matplotlib"],
+        "bench": ["flask-management-endpoints", "grpcio", "matplotlib", "requests"],
         "cli": ["psutil"],
         "flask": ["certifi", "Flask>=2.3", "psutil", "urllib3>=2.2"],
         "test": [

@@ -10,6 +10,10 @@ from . import probe
 from .errors import BadArgument
 from .unit import Unit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 #: Statuses: a kubelet takes any from 200 to 399 for success.
 OK, UNAVAILABLE = 200, 503
 #: Seconds for all checks of one request together: a kubelet waits for 1 s unless told, and the way back takes time too.
@@ -53,8 +57,17 @@ class Joined:
 
     def live(self) -> probe.Verdict | None:
         """Its live verdict; None if there is no unit."""
-        return None if self._names is None else probe.live(*self._names)
+        return self._judge(probe.live)
 
     def ready(self) -> probe.Verdict | None:
         """Its ready verdict; None if there is no unit."""
-        return None if self._names is None else probe.ready(*self._names)
+        return self._judge(probe.ready)
+
+    def _judge(self, verdict: Callable[[str | None, str | None], probe.Verdict]) -> probe.Verdict | None:
+        if self._names is None:
+            return None
+        try:
+            return verdict(*self._names)
+        except BadArgument as error:
+            # The environment names none that can be: health.sh fails then, and so does this.
+            return probe.Verdict("?", False, str(error))

@@ -34,6 +34,8 @@ checks_with_pluggable_functions: list[str] = ["health", "readiness", "version_fu
 #: One for any number of applications: whatever it knows of one is kept with that one.
 z_blueprint = Blueprint("management_endpoints", __name__, url_prefix=DEFAULT_URL_PREFIX)
 
+_HEADERS = list(endpoint.HEADERS.items())
+_TERSE = {well: json.dumps({"status": "UP" if well else "DOWN"}).encode() for well in (True, False)}
 # Longer names are nothing that anybody has configured.
 _NAME_LENGTH = 128
 
@@ -99,6 +101,9 @@ def health() -> Response:
 
 def _liveness() -> Response:
     # Its unit, and nothing else: not even a mistake in the settings ends a process that is alive.
+    settings = current_app.config.get("Z_ENDPOINTS")
+    if settings is None or (type(settings) is dict and "unit" not in settings):
+        return _status(True)
     verdict = Settings(current_app).joined().live()
     return _status(verdict is None or verdict.healthy)
 
@@ -204,12 +209,16 @@ def _word(well: bool) -> str:
 
 
 def _status(well: bool) -> Response:
-    return _json({"status": _word(well)}, endpoint.status(well))
+    return _answer(_TERSE[well], endpoint.status(well), "application/json")
 
 
 def _json(found: object, status: int) -> Response:
-    return Response(json.dumps(found), status, endpoint.HEADERS, content_type="application/json")
+    return _answer(json.dumps(found).encode(), status, "application/json")
 
 
 def _text(text: str, status: int) -> Response:
-    return Response(text, status, endpoint.HEADERS, content_type="text/plain; charset=utf-8")
+    return _answer(text.encode(), status, "text/plain; charset=utf-8")
+
+
+def _answer(body: bytes, status: int, kind: str) -> Response:
+    return Response(body, status, [("Content-Type", kind), *_HEADERS])

@@ -145,8 +145,10 @@ class Dependency:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
+        # One that writes its umlauts wrongly may be up all the same.
+        text = body.decode(json.detect_encoding(body), "replace")
         # NaN and its like are no JSON, and would make none of ours.
-        found = json.loads(body, parse_constant=lambda _: None)
+        found = json.loads(text, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise HealthError("its answer is no JSON") from error
     if not isinstance(found, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,15 @@ def test_a_dependency_is_up_if_it_says_so_with_status_200(
         answer = subject.get("/z/health")
         assert answer.status == (200 if shown == "UP" else 503)
         assert answer.json()["components"]["a"] == {**body, "status": shown}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_dependency_is_up_in_whatever_encoding_it_says_so(subject: Subject, encoding: str) -> None:
+    with Peer(answering('{"status": "UP", "who": "für"}'.encode(encoding))) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        found = subject.components()["a"]
+        assert found["status"] == "UP"
+        assert re.fullmatch("f.r" if encoding == "latin-1" else "für", found["who"])
 
 
 def test_the_settings_are_read_with_every_request_and_not_changed(subject: Subject) -> None:
