@@ -57,6 +57,11 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.ended.is_set():
+            self.end()
+
+    def end(self) -> None:
+        """Nothing listens there any more."""
         self.ended.set()
         # close() alone does not wake who waits in accept().
         self._socket.shutdown(socket.SHUT_RDWR)
