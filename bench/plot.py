@@ -100,6 +100,18 @@ def node_text() -> str:
     return wall_and_cpu(head, node["wall, ms"], node["node's cpu, ms"], "@code{{{}}}")
 
 
+def flask_text() -> str:
+    """The tables of the node Flask."""
+    flask = results("of_flask")
+    lines = ["@multitable @columnfractions .6 .4", "@headitem one request, without a server @tab microseconds"]
+    lines += [f"@item {name} @tab {spread(found, 1)}" for name, found in flask["request, us"].items()]
+    lines += ["@end multitable", "", "@multitable @columnfractions .6 .4"]
+    lines += ["@headitem three dependencies of 100 ms each @tab milliseconds"]
+    healths = flask["three dependencies of 100 ms, ms"]
+    lines += [f"@item {name} @tab {spread(found, 1)}" for name, found in healths.items()]
+    return "\n".join([*lines, "@end multitable"]) + "\n"
+
+
 def put(file: Path, begin: str, end: str, text: str) -> None:
     before, mark, rest = file.read_text().partition(begin + "\n")
     _, other, after = rest.partition(end + "\n")
@@ -149,6 +161,7 @@ def main() -> None:
     put(README, "<!-- bench: begin -->", "<!-- bench: end -->", readme_text())
     put(MANUAL, "@c bench: begin", "@c bench: end", manual_text())
     put(MANUAL, "@c bench-checks: begin", "@c bench-checks: end", checks_text())
+    put(MANUAL, "@c bench-flask: begin", "@c bench-flask: end", flask_text())
     put(MANUAL, "@c bench-e2e: begin", "@c bench-e2e: end", node_text())
     print(f"{DOC}/liveness-cost.svg, .png, README.md, {MANUAL.name}: written")
 

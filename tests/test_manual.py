@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 from judge import HEALTH_SH, Judge
+from manifests import spec_of
 from stage import ROOT, Puppet, until
 
 import liveness
-from liveness import cli, linux, probe, resources
+from liveness import cli, endpoint, linux, probe, resources
 from liveness.checks import Check, run
+from liveness.flask import settings
 from liveness.monitor import Monitor
 
 TEXI = ROOT / "doc" / "texinfo" / "liveness.texi"
@@ -164,6 +166,18 @@ def test_the_manifest_in_the_manual_is_that_of_the_readme() -> None:
     shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", readme, re.S)[0])
     assert {key: container[key] for key in shown} == shown
     assert container["env"][0]["value"] == container["volumeMounts"][0]["mountPath"]
+
+
+def test_the_probes_of_flask_in_the_manual_are_those_of_its_manifest() -> None:
+    container = spec_of(ROOT / "examples" / "flask" / "shop.yaml")["containers"][0]
+    shown = yaml.safe_load(example("flask.yaml"))
+    assert shown == {name: container[name] for name in shown}
+
+
+def test_the_settings_for_flask_in_the_manual_are_those_that_there_are() -> None:
+    table = MANUAL.split("@node Settings for Flask")[1].split("@table @code")[1].split("@end table")[0]
+    assert set(re.findall(r"^@item (\w+)$", table, re.M)) == {*settings.DEFAULTS, "BACKEND_TIMEOUT"}
+    assert f"{endpoint.DEADLINE:g} unless told" in table
 
 
 def test_the_verbs_in_the_manual_take_what_the_functions_do() -> None:

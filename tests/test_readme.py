@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 import yaml
 from judge import HEALTH_SH, Judge
+from peers import UP, Peer
 from stage import ROOT, Puppet, until
+
+from liveness.flask import settings
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -56,7 +59,7 @@ def worker(rundir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_monitor_of_the_readme_takes_a_pod_out_while_its_database_is_away(puppet: Puppet, judge: Judge) -> None:
-    (code,) = blocks("python")[1:]
+    code = blocks("python")[1]
     with socket.create_server(("127.0.0.1", 0)) as database:
         quick = code.replace("5432", str(database.getsockname()[1])).replace("interval=10", "interval=0.05")
         puppet("liveness.load([]); liveness.set()")
@@ -71,6 +74,17 @@ def job(worker: subprocess.Popen[bytes], code: str) -> None:
     assert worker.stdout is not None
     worker.stdin.write(code.encode() + b"\n")
     assert worker.stdout.readline() == b"done\n"
+
+
+def test_the_flask_application_of_the_readme_answers_its_probes(rundir: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python")[2], names)
+    client = names["app"].test_client()
+    assert [client.get(f"/z/health/{name}").status_code for name in ("liveness", "readiness")] == [200, 200]
+    with Peer(UP) as users:
+        names["app"].config["Z_ENDPOINTS"]["service_dependencies"]["users"] = users.address
+        assert client.get("/z/health").json["components"] == {"users": {"status": "UP"}, "database": {"status": "UP"}}
+    assert set(names["app"].config["Z_ENDPOINTS"]) <= set(settings.DEFAULTS)
 
 
 def test_the_five_lines_of_python_are_a_worker_that_is_probed(
