@@ -92,7 +92,7 @@ def health() -> Response:
     """Every dependency and every function, each with its status."""
     asked = _Asked()
     asked.ask_dependencies(None)
-    for group in checks_with_pluggable_functions:
+    for group in dict.fromkeys(checks_with_pluggable_functions):
         asked.ask_functions(group)
     asked.settings.version_function()
     asked.judge(asked.settings.joined().ready())

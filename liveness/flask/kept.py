@@ -7,6 +7,7 @@ A check that hangs is known by its Check: who made a new one for each request wo
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -89,9 +90,10 @@ async def _require_later(answer: Awaitable[object]) -> None:
 class Kept:
     """The checks of an application, by what they are."""
 
-    __slots__ = ("_checks", "_ids", "_lock", "_said")
+    __slots__ = ("_checks", "_ids", "_lock", "_pid", "_said")
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._checks: OrderedDict[tuple[Any, ...], tuple[object, Check, Any]] = OrderedDict()
         # By URL: what the service there is called in the header CASCADE.
@@ -100,8 +102,14 @@ class Kept:
 
     @classmethod
     def of(cls, app: Flask) -> Kept:
+        """Those of this process: what a parent's threads were at, the lock even, nobody here will finish."""
         kept: Kept | None = app.extensions.get("liveness.flask")
-        return app.extensions.setdefault("liveness.flask", cls()) if kept is None else kept
+        if kept is None or kept._pid != os.getpid():
+            with _lock:
+                kept = app.extensions.get("liveness.flask")
+                if kept is None or kept._pid != os.getpid():
+                    kept = app.extensions["liveness.flask"] = cls()
+        return kept
 
     def say_once(self, app: Flask, text: str) -> None:
         """Logs what is wrong with the settings; not again with every request."""
@@ -167,6 +175,18 @@ class Kept:
                 del self._checks[key]
                 return
         raise HealthError("too many requests of other services hang")
+
+
+# Two first requests at once must not make two of them.
+_lock = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def id_of(app_name: str, addresses: Iterable[str]) -> str:

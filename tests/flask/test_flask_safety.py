@@ -417,6 +417,32 @@ def test_a_mistyped_setting_is_logged_once(subject: Subject) -> None:
     assert subject.log.count("Z_ENDPOINTS: service_dependancies: no such setting") == 1
 
 
+def test_a_group_that_is_named_twice_is_asked_once(subject: Subject) -> None:
+    subject.do("blueprint.checks_with_pluggable_functions.append('health'); ran = []")
+    subject.configure("{'check_functions': {'health': {'f': lambda: ran.append(1) or True}}}")
+    assert subject.get("/z/health").status == 200
+    assert subject.do("value = ran") == [1]
+
+
+def test_a_worker_that_was_forked_from_a_busy_process_answers(tmp_path: Path) -> None:
+    """As gunicorn --preload does, of an application that has been asked before, and is being asked."""
+    with Peer(UP) as peer, Peer(hanging) as hung:
+        busy = f"""
+app.config["Z_ENDPOINTS"] = {{"service_dependencies": {{"a": {peer.address!r}, "b": {hung.address!r}}}}}
+app.test_client().get("/z/health")
+from liveness.flask import kept
+kept.Kept.of(app)._lock.acquire()
+kept._lock.acquire()
+"""
+        (tmp_path / "app.py").write_text(APP.partition("if __name__")[0] + busy)
+        command = ["-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:{port}", "app:app"]
+        with Server(tmp_path, command=command, started="/z/health/liveness") as server:
+            for _ in range(6):
+                assert server.get("/z/health").json()["components"] == {"a": {"status": "UP"}, "b": {"status": "DOWN"}}
+            # The master, and one or both workers: none reads from another's connection.
+            assert 2 <= len(peer.connections) <= 3
+
+
 def test_odd_names_are_names(subject: Subject) -> None:
     subject.configure("{'check_functions': {'health': {'': f, 7: f, 'a\\nb': f, '\\ud800': f}}}", f=1)
     assert subject.get("/z/health").status == 503
