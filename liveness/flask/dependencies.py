@@ -110,7 +110,7 @@ class Dependency:
                     self._learn(answer.headers.get(CASCADE, ""))
                     return answer.status, _body(answer)
             finally:
-                # What is still to come of it must not be the answer to the next request.
+                # Else what is still to come of it would go on coming for as long as nothing collects the connection.
                 answer.close()
             url = _redirected(url, location)
         raise HealthError(f"{shown(self._url)}: more than {REDIRECTS} redirects")

@@ -68,6 +68,23 @@ def test_a_function_that_hangs_costs_one_limit_once_and_comes_back(subject: Subj
     until(lambda: subject.get("/z/health/readiness").status == 200)
 
 
+def test_a_function_that_is_slow_each_time_costs_one_limit_once(subject: Subject) -> None:
+    subject.do("gate, ran = threading.Event(), []")
+    subject.configure("{'check_functions': {'readiness': {'f': lambda: ran.append(1) or gate.wait(600)}}}")
+    assert 0.7 < lasted(lambda: subject.get("/z/health/readiness")) < 2
+    began = time.monotonic()
+    for times in (2, 3):
+        # It ends, too late; and is asked again, and nobody waits.
+        until(lambda began=began: time.monotonic() > began + 1)  # type: ignore[misc]
+        subject.do("gate.set()")
+        until(lambda: threads_of(subject) == 0)
+        subject.do("gate.clear()")
+        began = time.monotonic()
+        assert lasted(lambda: subject.get("/z/health/readiness")) < 0.6
+        assert subject.do("value = len(ran)") == times
+    subject.do("gate.set()")
+
+
 def test_the_limit_is_that_of_the_application_for_all_together(subject: Subject) -> None:
     subject.do("app.config['BACKEND_TIMEOUT'] = 0.2")
     with Peer(hanging) as a, Peer(hanging) as b:
@@ -173,6 +190,14 @@ def test_a_number_that_is_no_json_does_not_get_into_ours(subject: Subject) -> No
         answer = subject.get("/z/health")
         assert "NaN" not in answer.text
         assert answer.json()["components"]["a"] == {"status": "UP", "x": None, "y": [None]}
+
+
+def test_no_depth_of_brackets_is_an_error_of_ours(subject: Subject) -> None:
+    for depth in range(860, 1010, 6):
+        with Peer(answering(b'{"status": "UP", "a": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}")) as peer:
+            subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+            answer = subject.get("/z/health")
+            assert (answer.status, answer.json()["status"]) in ((200, "UP"), (503, "DOWN"))
 
 
 def test_an_answer_without_end_is_left(subject: Subject) -> None:
@@ -313,6 +338,21 @@ def test_services_in_a_ring_see_a_failure_through_one_another(tmp_path: Path) ->
         answer = Subject(a).get("/z/health")
         assert answer.status == 503
         assert answer.json()["components"]["next"]["components"]["next"]["components"]["no"] == {"status": "DOWN"}
+
+
+def test_a_service_that_has_been_asked_on_the_way_asks_nobody_else(subject: Subject) -> None:
+    with Peer(UP) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        subject.get("/z/health")
+        way = peer.since_the_last(dependencies.CASCADE.lower())
+        assert len(way) == 16
+        answer = subject.get("/z/health", headers={dependencies.CASCADE: f"{'0' * 16} {way}"})
+        assert answer.json() == {"components": {}, "status": "UP"}
+        assert answer.headers[dependencies.CASCADE.lower()] == way
+        assert len(peer.requests) == 1
+        other = subject.get("/z/health", headers={dependencies.CASCADE: "0" * 16})
+        assert other.json()["components"] == {"a": {"status": "UP"}}
+        assert peer.since_the_last(dependencies.CASCADE.lower()) == f"{'0' * 16} {way}"
 
 
 def test_any_header_is_no_way_to_endless_threads(subject: Subject) -> None:
