@@ -197,7 +197,9 @@ def test_no_depth_of_brackets_is_an_error_of_ours(subject: Subject) -> None:
         with Peer(answering(b'{"status": "UP", "a": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}")) as peer:
             subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
             answer = subject.get("/z/health")
-            assert (answer.status, answer.json()["status"]) in ((200, "UP"), (503, "DOWN"))
+            # Not parsed here: that has a limit of its own.
+            assert answer.text.endswith('"status": "UP"}' if answer.status == 200 else '"status": "DOWN"}')
+            assert answer.status in (200, 503)
 
 
 def test_an_answer_without_end_is_left(subject: Subject) -> None:
