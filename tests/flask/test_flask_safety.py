@@ -99,6 +99,20 @@ def test_a_limit_for_connection_and_answer_is_taken_as_both_together(subject: Su
         assert subject.get("/z/health").status == 200
 
 
+def test_what_a_dependency_said_before_it_hung_is_not_shown(subject: Subject) -> None:
+    def once(connection: Any, peer: Peer) -> None:
+        if len(peer.requests) == 1:
+            answering({"status": "UP", "version": 7})(connection, peer)
+        else:
+            hanging(connection, peer)
+
+    subject.do("app.config['BACKEND_TIMEOUT'] = 0.2")
+    with Peer(once) as peer:
+        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
+        assert subject.components() == {"a": {"status": "UP", "version": 7}}
+        assert subject.components() == {"a": {"status": "DOWN"}}
+
+
 def test_dependencies_are_asked_at_the_same_time(subject: Subject) -> None:
     arrived = threading.Barrier(3, timeout=20)
 
