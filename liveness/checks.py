@@ -146,7 +146,7 @@ class Check:
         self._call = call
         self._flight: _Flight | None = None
         self._last: Result | None = None
-        # When it last gave no answer in time, and has given none since.
+        # When it last ended too late, and has not ended in time since.
         self._late: float | None = None
         # The outcome that was logged last: a check that goes on failing is not logged again.
         self._said = PASSED
@@ -226,8 +226,7 @@ class Check:
         with _lock:
             if flight.result is not None:
                 return flight.result
-            self._late = time.monotonic()
-        lasted = self._late - flight.started
+        lasted = time.monotonic() - flight.started
         if unawaited and joined < self.timeout:
             reason = "no answer in time when last asked, and none yet"
         elif joined >= allowed:
