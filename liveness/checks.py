@@ -185,7 +185,7 @@ class Check:
             call = _health_of(self._call) if isinstance(self._call, str) else self._call
             result = call()
             if hasattr(result, "__await__"):
-                result = _await(result, self.timeout)
+                result = await_within(result, self.timeout)
             reason = _refusal(result)
             outcome = FAILED if reason else PASSED
         # SystemExit too: a check does not end the thread that asks.
@@ -222,7 +222,9 @@ class Check:
         unawaited = late is not None and asked - late < self.timeout_ttl
         if unawaited:
             allowed = 0.0
-        flight.done.wait(max(0.0, flight.started + allowed - time.monotonic()))
+        # What is there is not waited for: gevent's events can miss one that was set a moment ago.
+        if flight.result is None:
+            flight.done.wait(max(0.0, flight.started + allowed - time.monotonic()))
         with _lock:
             if flight.result is not None:
                 return flight.result
@@ -459,7 +461,12 @@ def _seconds(what: str, value: float) -> float:
     return number
 
 
-def _await(awaitable: Awaitable[object], timeout: float) -> object:
+def await_within(awaitable: Awaitable[object], timeout: float) -> object:
+    """
+    What it comes to, in an event loop of its own, in the context of this thread.
+
+    Raises TimeoutError if it takes longer than ``timeout`` seconds, and whatever it raises.
+    """
     import asyncio
 
     async def within_its_limit() -> tuple[object, BaseException | None]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+
+import trustme
 
 
 class Peer:
@@ -15,9 +18,16 @@ class Peer:
     What it does gets the connection, after the head of one request has been read into ``requests``.
     """
 
-    def __init__(self, act: Callable[[socket.socket, Peer], object]) -> None:
+    def __init__(
+        self, act: Callable[[socket.socket, Peer], object], certificate: trustme.LeafCert | None = None
+    ) -> None:
         self._act = act
-        #: The head of each request, in small letters.
+        self._tls = None
+        if certificate is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            certificate.configure_cert(self._tls)
+        #: The head of each request as it came, and in small letters.
+        self.heads: list[str] = []
         self.requests: list[str] = []
         self.ended = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -39,6 +49,8 @@ class Peer:
 
     def _answer(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             while True:
                 head = b""
                 while b"\r\n\r\n" not in head:
@@ -46,6 +58,7 @@ class Peer:
                     if not part:
                         return
                     head += part
+                self.heads.append(head.decode("latin-1"))
                 self.requests.append(head.decode("latin-1").lower())
                 self._act(connection, self)
         except OSError:

@@ -14,7 +14,7 @@ from ..probe import Verdict
 from .dependencies import CASCADE, Dependency, url_of
 from .errors import HealthError
 from .info import Info
-from .kept import Kept, Limits, chain_of, id_of
+from .kept import Kept, Limits, depth_of
 from .settings import Settings
 
 __all__ = [
@@ -124,30 +124,20 @@ class _Asked:
         # In the order of the report: name, and check, or what is known of it already.
         self._wanted: list[tuple[str, Check | None, Dependency | None]] = []
         self._verdict: Verdict | None = None
-        self._id = ""
 
     def ask_dependencies(self, check: str | None) -> None:
-        urls = {}
         self.settings.errors += self._errors_of_limits
+        depth = depth_of(request.headers.get(CASCADE), self.settings.depth())
         prefix = self.settings.prefix()
-        addresses = self.settings.dependencies()
-        for name, address in addresses.items():
+        for name, address in self.settings.dependencies().items():
             try:
-                urls[name] = url_of(address, check, prefix)
+                url = url_of(address, check, prefix)
             except HealthError as error:
                 self.settings.errors.append(f"Z_ENDPOINTS: service_dependencies[{name!r}]: {error}")
                 self._wanted.append((name, None, None))
-        self._id = id_of(self._app.name, addresses.values())
-        chain = chain_of(request.headers.get(CASCADE, ""), self._id)
-        # With none, whoever asks has asked us before, and knows more than we could find out.
-        for name, url in urls.items() if chain else ():
-            if self._kept.is_asking(url, chain):
                 continue
-            try:
-                self._wanted.append((name, *self._kept.dependency(name, url, chain, self._limits)))
-            except HealthError as error:
-                self._kept.say_once(self._app, str(error))
-                self._wanted.append((name, None, None))
+            if depth:
+                self._wanted.append((name, *self._kept.dependency(name, url, depth - 1, self._limits)))
 
     def ask_functions(self, group: str) -> None:
         for name, function in self.settings.functions(group).items():
@@ -160,7 +150,7 @@ class _Asked:
     def status(self) -> Response:
         """Waits for all, and tells whether all is well."""
         self._run()
-        return self._named(_status(self._is_well))
+        return _status(self._is_well)
 
     def report(self) -> Response:
         """Waits for all, and tells of each."""
@@ -177,16 +167,10 @@ class _Asked:
             report["errors"] = self.settings.errors
         status = endpoint.status(self._is_well)
         try:
-            return self._named(_json(report, status))
+            return _json(report, status)
         except RecursionError:
             # A dependency has answered with brackets in brackets in brackets.
-            return self._named(_status(self._is_well))
-
-    def _named(self, response: Response) -> Response:
-        """With the name by which who asks can tell that we are the one who has asked it."""
-        if self._id:
-            response.headers[CASCADE] = self._id
-        return response
+            return _status(self._is_well)
 
     def _run(self) -> None:
         checks = [check for _, check, _ in self._wanted if check is not None]
@@ -217,7 +201,7 @@ def _json(found: object, status: int) -> Response:
 
 
 def _text(text: str, status: int) -> Response:
-    return _answer(text.encode(), status, "text/plain; charset=utf-8")
+    return _answer(text.encode("utf-8", "replace"), status, "text/plain; charset=utf-8")
 
 
 def _answer(body: bytes, status: int, kind: str) -> Response:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urljoin
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
-from urllib3.util import Url, make_headers, parse_url
+from urllib3.util import Url, parse_url
 
 from .errors import HealthError
 
@@ -25,7 +28,10 @@ REDIRECTS = 3
 #: Seconds after which a request that hangs is cut off, when the service is asked anew. Not the time that anybody waits:
 #: as long as it hangs, who asks is answered at once.
 CUT_OFF = 10.0
-#: The services that a request has come through, so that two that name each other do not ask without end.
+#: Seconds for which a connection is kept. After longer its other end may be gone without a word, and a new one would be
+#: answered.
+IDLE = 2.0
+#: How many services further a request may go, so that two that name each other do not ask without end.
 CASCADE = "Liveness-Cascade"
 
 # Nothing of a redirect or a retry is left to the library: it knows no total time.
@@ -51,34 +57,42 @@ def url_of(address: str, check: str | None, prefix: str, environment: Mapping[st
     try:
         url = parse_url(address)
     except LocationParseError as error:
-        raise HealthError(f"neither a host nor a URL: {shown(address)}") from error
+        raise HealthError("neither a host nor a URL") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise HealthError(f"neither a host nor a URL of http or https: {shown(address)}")
+        raise HealthError("neither a host nor a URL of http or https")
     if check:
         return url._replace(path=f"{(url.path or '').rstrip('/')}/{check}")
     return url
 
 
-def shown(address: str | Url) -> str:
-    """Without the user and the password that may be in it."""
-    return re.sub(r"(://|^)[^/@]*@", r"\1", str(address))
+def shown(url: Url) -> str:
+    """Without the user, the password and the query, which are nobody's business."""
+    return str(url._replace(auth=None, query=None, fragment=None))
+
+
+def authorization(auth: str) -> str:
+    """The header for a user and a password as they stand in a URL."""
+    text = ":".join(unquote(part) for part in auth.partition(":")[::2])
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "replace")
+    return f"Basic {b64encode(data).decode()}"
 
 
 class Dependency:
     """
     A service that is asked for its health: called, it raises HealthError if it is not up.
 
-    ``chain`` is what the request has come through, this application included; ``learn`` is told the id by which the
-    service knows itself there. One thread at a time calls it.
+    It may ask its own dependencies ``depth`` services further. One thread at a time calls it.
     """
 
-    def __init__(self, url: Url, chain: tuple[str, ...], learn: Callable[[str], object]) -> None:
+    def __init__(self, url: Url, depth: int) -> None:
         self._url = url
-        self._learn = learn
-        self._headers = {**_HEADERS, CASCADE: " ".join(chain)}
+        self._headers = {**_HEADERS, CASCADE: str(depth)}
         if url.auth:
-            self._headers.update(make_headers(basic_auth=url.auth))
-        self._connection: urllib3.connection.HTTPConnection | None = None
+            self._headers["Authorization"] = authorization(url.auth)
+        self._connection: _Noted | None = None
         self._began: float | None = None
         #: The JSON object that it answered with last.
         self.details: dict[str, Any] = {}
@@ -107,7 +121,6 @@ class Dependency:
             try:
                 location = answer.get_redirect_location()
                 if not location:
-                    self._learn(answer.headers.get(CASCADE, ""))
                     return answer.status, _body(answer)
             finally:
                 # Else what is still to come of it would go on coming for as long as nothing collects the connection.
@@ -117,24 +130,30 @@ class Dependency:
 
     def _ask(self, url: Url) -> urllib3.BaseHTTPResponse:
         pool = _pools.of(url)
+        headers = dict(self._headers)
+        if _origin(url) != _origin(self._url) and (_origin(self._url)[1], _origin(url)[1]) != (80, 443):
+            # For another server on that host they are not.
+            headers.pop("Authorization", None)
         try:
-            return pool.urlopen("GET", url.request_uri, headers=self._headers, **_OPTIONS)
+            return pool.urlopen("GET", url.request_uri, headers=headers, **_OPTIONS)
         except ProtocolError:
             # A connection that was kept, and that the other side closed just now.
-            return pool.urlopen("GET", url.request_uri, headers=self._headers, **_OPTIONS)
+            return pool.urlopen("GET", url.request_uri, headers=headers, **_OPTIONS)
 
-    def is_asked(self) -> bool:
-        """A request is under way."""
-        return self._began is not None
-
-    def note(self, connection: urllib3.connection.HTTPConnection) -> None:
+    def note(self, connection: _Noted) -> None:
         """This connection serves it now."""
         self._connection = connection
 
     def cut_off_a_hang(self, timeout: float) -> None:
-        """Ends a request that is under way for longer than anybody waits, so that a new one can be made."""
+        """
+        Ends a request that is under way for longer than anybody waits, so that a new one can be made.
+
+        On a connection that was kept it is made at once: the other end may be gone.
+        """
         began, connection = self._began, self._connection
-        if began is None or connection is None or time.monotonic() - began < max(CUT_OFF, 2 * timeout):
+        if began is None or connection is None:
+            return
+        if time.monotonic() - began < (timeout if connection.was_kept else max(CUT_OFF, 2 * timeout)):
             return
         try:
             # Not close(): that would take the number of the socket away from the thread that reads from it.
@@ -148,12 +167,17 @@ def _object(body: bytes) -> dict[str, Any]:
         # One that writes its umlauts wrongly may be up all the same.
         text = body.decode(json.detect_encoding(body), "replace")
         # NaN and its like are no JSON, and would make none of ours.
-        found = json.loads(text, parse_constant=lambda _: None)
+        found = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise HealthError("its answer is no JSON") from error
     if not isinstance(found, dict):
         raise HealthError("its answer is no JSON object")
     return found
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
@@ -169,26 +193,22 @@ def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
 
 
 def _redirected(url: Url, location: str) -> Url:
-    """Where it points to, if that is on the same host and port, or the same host by https."""
-    from urllib.parse import urljoin
-
+    """Where it points to, if that is on the same host, and no step back from https."""
     try:
         found = parse_url(urljoin(str(url), location))
     except (LocationParseError, ValueError) as error:
         raise HealthError(f"{shown(url)}: redirects to nowhere") from error
-    same = (found.scheme, found.host, _port(found)) == (url.scheme, url.host, _port(url))
-    upgraded = (url.scheme, _port(url), found.scheme, _port(found), found.host) == ("http", 80, "https", 443, url.host)
-    if not same and not upgraded:
-        raise HealthError(f"{shown(url)}: redirects to another host, {shown(found)}: not followed")
+    if found.host != url.host or found.scheme not in (url.scheme, "https"):
+        raise HealthError(f"{shown(url)}: redirects to another host, {found.scheme}://{found.host}: not followed")
     return found
 
 
-def _port(url: Url) -> int:
-    return url.port or (443 if url.scheme == "https" else 80)
+def _origin(url: Url) -> tuple[str | None, int]:
+    return url.scheme, url.port or (443 if url.scheme == "https" else 80)
 
 
 def _without_url(error: Exception) -> str:
-    text = shown(str(error))
+    text = re.sub(r"://\S*@", "://", str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -199,11 +219,25 @@ _current = threading.local()
 
 
 class _Noted:
-    """A connection that tells the dependency that uses it."""
+    """A connection that tells the dependency that uses it, and is not used again after a while."""
+
+    sock: Any
+    was_kept = False
+    _last: float | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        now = time.monotonic()
+        if self.sock is not None and self._last is not None and now - self._last > IDLE:
+            # It opens itself anew.
+            self.close()  # type: ignore[attr-defined]
+        self.was_kept = self.sock is not None and self._last is not None
         _current.dependency.note(self)
         super().request(*args, **kwargs)  # type: ignore[misc]
+        self._last = now
+
+    def connect(self) -> None:
+        self._last = None
+        super().connect()  # type: ignore[misc]
 
 
 class _Connection(_Noted, urllib3.connection.HTTPConnection):

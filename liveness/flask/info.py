@@ -153,11 +153,12 @@ class Info(dict[str, Any]):
         Nothing if it cannot be kept there, or if that name is somebody else's, or leads elsewhere.
         """
         name = re.sub(r"[^A-Za-z0-9._-]", "_", app_name)[:100]
-        file = service_instance_id_file or os.path.join(tempfile.gettempdir(), f"{name}-service-instance-id")
         try:
+            # On a read-only root there is no such folder at all.
+            file = service_instance_id_file or os.path.join(tempfile.gettempdir(), f"{name}-service-instance-id")
             _keep(file, uuid.uuid4().hex)
             found = _kept(file)
-        except OSError:
+        except (OSError, ValueError):
             found = None
         return {"service.instance.id": found} if found else {}
 
@@ -200,7 +201,7 @@ def without_secrets(command: Sequence[str]) -> str:
             # A command in a command, or the title that a process has set for itself.
             shown.append(without_secrets(word.split()))
         else:
-            shown.append(re.sub(r"://[^/@]*@", f"://{_HIDDEN}@", word))
+            shown.append(re.sub("://.*@", f"://{_HIDDEN}@", word))
         hide = bool(_SECRET.fullmatch(word))
     return " ".join(shown)
 

@@ -6,31 +6,24 @@ A check that hangs is known by its Check: who made a new one for each request wo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Callable
+from types import MethodType
 from typing import Any, NamedTuple
 
 from flask import Flask, copy_current_request_context
 from urllib3.util import Url
 
 from .. import endpoint
-from ..checks import Check
+from ..checks import Check, await_within
 from .dependencies import Dependency
 from .errors import HealthError
 
 #: Checks that are kept of an application.
 LIMIT = 1000
-#: Of those, so many of requests that have come through other services: each way is one more.
-CHAINED = 64
-#: The longest way of one request through services that have each other for dependencies.
-HOPS = 6
-
-_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Limits(NamedTuple):
@@ -40,8 +33,13 @@ class Limits(NamedTuple):
     ttl: float
 
     def check(self, name: str, call: Callable[[], object]) -> Check:
+        """A check with them; to be told again with each request."""
         printable = name if name.isprintable() else ascii(name)
         return Check(printable, call, timeout=self.timeout, ttl=self.ttl, timeout_ttl=endpoint.TIMEOUT_TTL)
+
+    def tell(self, check: Check) -> None:
+        """They may be others than when it was made; it is the same check all the same, and may be hanging."""
+        check.timeout, check.ttl, check.failure_ttl = self.timeout, self.ttl, self.ttl
 
 
 class Function:
@@ -53,51 +51,42 @@ class Function:
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
+        self._timeout = endpoint.DEADLINE
         self._in_context = self._ask
 
-    def bind(self) -> None:
+    def bind(self, timeout: float) -> None:
         """For the current request. If it is running, it goes on in the context that it has."""
+        self._timeout = timeout
         self._in_context = copy_current_request_context(self._ask)
 
-    def __call__(self) -> object:
-        answers: list[object] = []
+    def __call__(self) -> None:
+        refusals: list[str] = []
         try:
-            self._in_context(answers)
+            self._in_context(refusals)
         except Exception:
             # What an application does at the end of a request may rely on what it does at the beginning.
-            if not answers:
+            if not refusals:
                 raise
-        return answers[0]
+        if refusals[0]:
+            raise HealthError(refusals[0])
 
-    def _ask(self, answers: list[object]) -> None:
+    def _ask(self, refusals: list[str]) -> None:
         answer = self._function()
         if hasattr(answer, "__await__"):
-            answers.append(_require_later(answer))
-        else:
-            _require(answer)
-            answers.append(None)
-
-
-def _require(answer: object) -> None:
-    if not answer:
-        raise HealthError(f"returned {answer!r}")
-
-
-async def _require_later(answer: Awaitable[object]) -> None:
-    _require(await answer)
+            # Here, where the context is.
+            answer = await_within(answer, self._timeout)
+        refusals.append("" if answer else f"returned {answer!r}")
 
 
 class Kept:
     """The checks of an application, by what they are."""
 
-    __slots__ = ("_checks", "_ids", "_lock", "_pid", "_said")
+    __slots__ = ("_checks", "_lock", "_pid", "_said")
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._checks: OrderedDict[tuple[Any, ...], tuple[object, Check, Any]] = OrderedDict()
-        # By URL: what the service there is called in the header CASCADE.
-        self._ids: dict[str, str] = {}
         self._said: set[str] = set()
 
     @classmethod
@@ -119,62 +108,57 @@ class Kept:
 
     def function(self, group: str, name: str, function: Callable[[], object], limits: Limits) -> Check:
         """The check of one of the application's functions, for the current request."""
+        # In quotes where it could be taken for another one: no two checks may have one name.
+        shown = group if group in ("health", "readiness", "version_function") else ascii(group)
 
         def make() -> tuple[Check, Function]:
             call = Function(function)
-            return limits.check(f"{group} {name}", call), call
+            return limits.check(f"{shown} {name}", call), call
 
-        check, call = self._get(("function", group, name, *limits), function, make)
-        call.bind()
+        check, call = self._get(("function", group, name), function, make, limits)
+        call.bind(limits.timeout)
         return check
 
-    def is_asking(self, url: Url, chain: tuple[str, ...]) -> bool:
-        """
-        The service there waits for an answer of ours.
-
-        With one worker that serves one request at a time it could not answer, and would seem to be down.
-        """
-        return self._ids.get(str(url)) in chain
-
-    def dependency(self, name: str, url: Url, chain: tuple[str, ...], limits: Limits) -> tuple[Check, Dependency]:
-        """The check of a dependency, and the dependency. Raises HealthError if there are too many."""
+    def dependency(self, name: str, url: Url, depth: int, limits: Limits) -> tuple[Check, Dependency]:
+        """The check of a dependency, and the dependency."""
 
         def make() -> tuple[Check, Dependency]:
-            call = Dependency(url, chain, partial(self._learn, str(url)))
+            call = Dependency(url, depth)
             return limits.check(f"dependency {name}", call), call
 
-        kind = "dependency" if len(chain) == 1 else "chained"
-        check, call = self._get((kind, name, str(url), chain, *limits), None, make)
+        # Of another depth it is another one: with one for both, two services could wait for each other.
+        check, call = self._get(("dependency", name, str(url), depth), None, make, limits)
         call.cut_off_a_hang(limits.timeout)
         return check, call
 
-    def _learn(self, url: str, name: str) -> None:
-        if _ID.fullmatch(name):
-            self._ids[url] = name
-
-    def _get(self, key: tuple[Any, ...], source: object, make: Callable[[], tuple[Check, Any]]) -> tuple[Check, Any]:
+    def _get(
+        self, key: tuple[Any, ...], source: object, make: Callable[[], tuple[Check, Any]], limits: Limits
+    ) -> tuple[Check, Any]:
         with self._lock:
             known = self._checks.get(key)
-            # Made of a function that is another now.
-            if known is None or known[0] is not source:
-                if key[0] == "chained":
-                    self._make_room()
+            if known is None or not _are_the_same(known[0], source):
                 known = self._checks[key] = (source, *make())
             self._checks.move_to_end(key)
             if len(self._checks) > LIMIT:
                 self._checks.popitem(last=False)
+            limits.tell(known[1])
             return known[1], known[2]
 
-    def _make_room(self) -> None:
-        # Anybody may send a way of his own with every request; a thread for each would be no end of threads.
-        chained = [key for key in self._checks if key[0] == "chained"]
-        if len(chained) < CHAINED:
-            return
-        for key in chained:
-            if not self._checks[key][2].is_asked():
-                del self._checks[key]
-                return
-        raise HealthError("too many requests of other services hang")
+
+def _are_the_same(one: object, other: object) -> bool:
+    if one is other:
+        return True
+    # The method of an object is another object each time, and equal.
+    return isinstance(one, MethodType) and isinstance(other, MethodType) and one == other
+
+
+def depth_of(header: str | None, own: int) -> int:
+    """
+    How far a request may go on from here: as far as our settings say, and as the header of who asks.
+
+    A header that is none counts as no header: whoever sends it gets what anybody gets.
+    """
+    return min(own, int(header)) if header is not None and re.fullmatch("[0-9]", header) else own
 
 
 # Two first requests at once must not make two of them.
@@ -187,21 +171,3 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def id_of(app_name: str, addresses: Iterable[str]) -> str:
-    """What an application is called in the header CASCADE: the same in all its processes."""
-    text = "\n".join([app_name, *sorted(addresses)])
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def chain_of(header: str, own: str) -> tuple[str, ...]:
-    """
-    The way of a request that its dependencies are asked on behalf of, this application last.
-
-    Nothing if they must not be asked: it has been here before, or has come a long way, or from who knows where.
-    """
-    way = tuple(header.split())
-    if own in way or len(way) >= HOPS or not all(_ID.fullmatch(name) for name in way):
-        return ()
-    return (*way, own)

@@ -20,6 +20,8 @@ DEFAULTS: dict[str, Any] = {
     "dependency_prefix": "/z",
     # For so many seconds what a check or a dependency said is used again.
     "check_ttl": 0,
+    # How far a request for dependencies goes on from service to service: 1 is to our own.
+    "cascade_depth": 1,
     # The state unit that liveness, readiness and health judge too.
     "unit": None,
     # What is shown.
@@ -52,9 +54,9 @@ class Settings:
 
     def dependencies(self) -> dict[str, str]:
         """URL, or host, of each service by its name."""
-        found = self._mapping("service_dependencies", self._value("service_dependencies"))
+        found = self._named("service_dependencies", self._value("service_dependencies"))
         return {
-            str(name): address
+            name: address
             for name, address in found.items()
             if isinstance(address, str) or self._refuse(f"service_dependencies[{name!r}]", address, "a URL or a host")
         }
@@ -62,9 +64,9 @@ class Settings:
     def functions(self, group: str) -> dict[str, Callable[[], object]]:
         """The functions of a check, by name."""
         groups = self._mapping("check_functions", self._value("check_functions"))
-        found = self._mapping(f"check_functions[{group!r}]", groups.get(group, {}))
+        found = self._named(f"check_functions[{group!r}]", groups.get(group, {}))
         return {
-            str(name): function
+            name: function
             for name, function in found.items()
             if callable(function) or self._refuse(f"check_functions[{group!r}][{name!r}]", function, "a function")
         }
@@ -90,6 +92,14 @@ class Settings:
         """For so many seconds a result is used again."""
         return self._seconds("check_ttl", self._value("check_ttl"), 0.0, least=0.0)
 
+    def depth(self) -> int:
+        """How far a request for dependencies goes on."""
+        depth = self._value("cascade_depth")
+        if isinstance(depth, int) and not isinstance(depth, bool) and 0 <= depth <= 9:
+            return depth
+        self._refuse("cascade_depth", depth, "a number from 0 to 9")
+        return int(DEFAULTS["cascade_depth"])
+
     def joined(self) -> endpoint.Joined:
         """The state unit, or none."""
         unit = self._value("unit")
@@ -113,6 +123,15 @@ class Settings:
             self._refuse(name, value, "a dict")
         return {}
 
+    def _named(self, name: str, value: object) -> dict[str, Any]:
+        """By names that are texts, as in the JSON of the answer."""
+        found: dict[str, Any] = {}
+        for key, item in self._mapping(name, value).items():
+            if str(key) in found:
+                self.errors.append(f"Z_ENDPOINTS: {name}[{key!r}]: a second one of this name")
+            found[str(key)] = item
+        return found
+
     def _seconds(self, name: str, value: object, default: float, least: float) -> float:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= 1e6:
             return float(value)
@@ -123,9 +142,11 @@ class Settings:
         """BACKEND_TIMEOUT: seconds that all checks and dependencies of a request have together; 0.8 for None."""
         if value is None:
             return endpoint.DEADLINE
-        # As the HTTP library of the former package takes it: so long for the connection, and so long for the answer.
-        if isinstance(value, tuple) and all(isinstance(part, (int, float)) for part in value):
-            value = sum(value)
+        # As the HTTP library of the former package takes it: so long for the connection, and so long for the answer,
+        # None without end.
+        if isinstance(value, tuple):
+            parts = [part for part in value if part is not None]
+            value = sum(parts) if parts and all(isinstance(part, (int, float)) for part in parts) else value
         return self._seconds("BACKEND_TIMEOUT", value, endpoint.DEADLINE, least=0.001)
 
     def _refuse(self, name: str, value: object, wanted: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from judge import Judge
 from peers import UP, Peer, answering
+from stage import until
 from subject import Subject
 from urllib3.util import Url
 
@@ -251,6 +252,26 @@ def test_a_function_may_be_a_coroutine_function(subject: Subject) -> None:
     assert subject.get("/z/health").json()["components"] == {"t": {"status": "UP"}, "l": {"status": "DOWN"}}
 
 
+def test_a_coroutine_function_has_the_context_of_the_request_and_the_limit(subject: Subject) -> None:
+    subject.do(
+        """
+import asyncio
+async def f():
+    await asyncio.sleep(0)
+    return (current_app.name, request.path) == ("subject", "/z/health")
+async def hang():
+    await asyncio.sleep(600)
+"""
+    )
+    subject.configure("{'check_functions': {'health': {'f': f}}}")
+    assert subject.get("/z/health").status == 200
+    subject.do("app.config['BACKEND_TIMEOUT'] = 0.1")
+    subject.configure("{'check_functions': {'health': {'f': hang}}}")
+    assert subject.get("/z/health").status == 503
+    # Nothing goes on after its limit.
+    until(lambda: subject.do("value = sum('liveness-check' in t.name for t in threading.enumerate())") == 0)
+
+
 # Where a dependency is asked
 
 
@@ -314,6 +335,8 @@ def test_the_version_is_that_of_the_environment(subject: Subject) -> None:
         answer = subject.get("/z/version")
         assert (answer.status, answer.text) == (200, text)
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    subject.do("os.environb[b'VERSION'] = b'1.\\xff'")
+    assert subject.get("/z/version").text == "1.?"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -85,6 +86,7 @@ def test_info_and_the_command_line_can_be_hidden(subject: Subject) -> None:
         ("app --password hunter2 --port 80", "app --password *** --port 80"),
         ("app --api-key k --token t --secret-file s", "app --api-key *** --token *** --secret-file ***"),
         ("app --db postgres://u:hunter2@h/d", "app --db postgres://***@h/d"),
+        ("app redis://:pa/ss@h pg://u:p@ss@h/db", "app redis://***@h pg://***@h/db"),
         ("app --auth --port 80", "app --auth --port 80"),
         ("app --PASSWORD hunter2", "app --PASSWORD ***"),
         ("app --password two words --port 80", "app --password *** words --port 80"),
@@ -277,6 +279,17 @@ def test_what_somebody_else_could_have_written_is_no_id(tmp_path: Path) -> None:
     os.mkfifo(file)
     assert instance_id(file) is None
     assert instance_id(tmp_path / "no" / "id") is None
+
+
+def test_without_a_folder_for_temporary_files_there_is_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only root."""
+
+    def gone() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", gone)
+    assert Info("app", enable_service_instance_id=True)["trace.attributes"].get("service.instance.id") is None
+    assert Info.service_instance_id("app", "a\0b") == {}
 
 
 @needs_root
