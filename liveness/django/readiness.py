@@ -100,7 +100,7 @@ class ProbeCheck(Check):
         try:
             self.asked.probe.ready(None)
         except NotReady as refusal:
-            self._news.tell(False, str(refusal), refusal.__cause__)
+            self._news.tell(False, refusal.content, refusal.__cause__)
             return refusal
         self._news.tell(True, "")
         return None
@@ -113,8 +113,11 @@ class ProbeCheck(Check):
         return said or NotReady(getattr(self.asked.probe, "unavailable", ReadinessProbe.unavailable))
 
     def _log(self, result: Result) -> None:
-        cause = None if result.outcome == TIMED_OUT or self.asked.refusal is None else self.asked.refusal.__cause__
-        self._news.tell(result.passed, result.reason, cause)
+        said = None if result.outcome == TIMED_OUT else self.asked.refusal
+        if said is None:
+            self._news.tell(result.passed, result.reason)
+        else:
+            self._news.tell(result.passed, said.content, said.__cause__)
 
 
 class _Asked:
