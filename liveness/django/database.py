@@ -65,7 +65,11 @@ def shut_all() -> None:
     """Closes every connection to a database or a cache that this thread has opened through Django."""
     for connection in connections.all(initialized_only=True):
         shut(connection)
-    caches.close_all()
+    try:
+        caches.close_all()
+    except Exception:
+        # As with a database.
+        pass
 
 
 class Database:

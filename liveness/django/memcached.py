@@ -40,7 +40,8 @@ def aliases() -> Iterator[str]:
 def servers() -> Iterator[Server]:
     """All of them. Raises what a cache raises that cannot be made."""
     for alias in aliases():
-        cache: Any = caches[alias]
+        # Not one of this thread's list: to close it would first make a client.
+        cache: Any = caches.create_connection(alias)
         options = cache._options
         for location in cache._servers:
             yield Server(address(location), options.get("tls_context"), bool(options.get("username")))

@@ -178,7 +178,8 @@ class RedisProbe(ReadinessProbe):
         from django.core.cache.backends.redis import RedisCache
 
         try:
-            for cache in caches.all():
+            for alias in caches:
+                cache = caches.create_connection(alias)
                 if isinstance(cache, RedisCache):
                     _ping(cache)
         except Exception as error:

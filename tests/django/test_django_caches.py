@@ -80,8 +80,9 @@ def test_a_server_that_hangs_is_given_up_in_time(memcached: Memcached) -> None:
         until(lambda: made.ready() is None)
 
 
-def test_a_server_that_speaks_sasl_only_is_asked_in_its_protocol(tmp_path: Path) -> None:
-    with Memcached("-S") as server:
+def test_where_one_must_log_in_the_binary_protocol_is_spoken() -> None:
+    """A server with SASL speaks no other; of this one only the protocol is the same."""
+    with Memcached("-B", "binary") as server:
         with caching(server.location, username="u", password="p"):
             assert said() == "Ok"
         with caching(server.location):
@@ -107,10 +108,12 @@ def tls(memcached: Memcached, tmp_path: Path) -> Iterator[tuple[ssl.SSLContext, 
     with socket.create_server(("127.0.0.1", 0)) as outside:
 
         def pass_on() -> None:
-            with context.wrap_socket(outside.accept()[0], server_side=True) as client:
-                with socket.create_connection(("127.0.0.1", memcached.port)) as server:
-                    server.sendall(client.recv(100))
-                    client.sendall(server.recv(100))
+            with (
+                context.wrap_socket(outside.accept()[0], server_side=True) as client,
+                socket.create_connection(("127.0.0.1", memcached.port)) as server,
+            ):
+                server.sendall(client.recv(100))
+                client.sendall(server.recv(100))
 
         thread = threading.Thread(target=pass_on)
         thread.start()
@@ -168,11 +171,12 @@ def test_an_answer_that_ends_early_is_none(silence: Silence) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def hang_up() -> None:
-            server.accept()[0].close()
+            with server.accept()[0] as client:
+                client.recv(100)
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="not the answer of a memcached"):
             ask(Server(server.getsockname()))
         thread.join()
 

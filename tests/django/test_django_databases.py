@@ -17,7 +17,7 @@ from project import Project
 from services import Postgres, Silence
 from stage import until
 
-from liveness.django import probes, readiness
+from liveness.django import database, probes, readiness
 from liveness.django.database import Database, limited
 from liveness.django.probes import DatabaseProbe, MigrationProbe, NotReady
 
@@ -105,9 +105,7 @@ def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     postgres: Postgres, silence: Silence, databases: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = databases(default=silence.configured())
-    monkeypatch.setitem(
-        __import__("liveness.django.database").django.database._LIMITS["postgresql"], "connect_timeout", 2
-    )
+    monkeypatch.setitem(database._LIMITS["postgresql"], "connect_timeout", 2)
     made = readiness.Readiness([DatabaseProbe()])
     assert made.ready() is not None
     # The name leads elsewhere now, while the connection of before is still open and still silent.
