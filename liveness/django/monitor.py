@@ -20,6 +20,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from .. import monitor, proc, state
+from ..checks import run
 from ..errors import BadArgument
 from ..unit import Unit, descends_from, find, lives
 
@@ -31,7 +32,8 @@ _monitors: dict[tuple[int, str], monitor.Monitor] = {}
 
 def start(interval: float = 10, *, unit: str | bool | Unit | None = None, **options: Any) -> monitor.Monitor | None:
     """
-    Asks every readiness probe each ``interval`` seconds from now on, in a thread, and says in the unit what it found.
+    Asks every readiness probe now, and each ``interval`` seconds from now on in a thread, and says in the unit what it
+    found. Who forks does so after it has returned, or has a start() of its own in each child.
 
     ``unit`` is that of the setting DJK8S_UNIT if None, and the default one if that names none. A unit that nobody holds
     is loaded and declared healthy first; where this process, or one that it descends from, has loaded it, that is left
@@ -61,6 +63,9 @@ def start(interval: float = 10, *, unit: str | bool | Unit | None = None, **opti
     made = monitor.Monitor(chosen, asked.checks, interval, **{"deadline": asked.timeout, **options})
     if not _take(chosen):
         return None
+    # Once here, and waited for: what the probes import they import now. A pool that forks while a thread imports has
+    # children that wait for ever at their own first import of the same.
+    run(asked.checks, asked.timeout)
     _monitors.clear()
     _monitors[os.getpid(), chosen.path] = made
     return made.start()
@@ -85,14 +90,15 @@ def _unit(wanted: str | bool | Unit | None) -> Unit:
 
 def _take(unit: Unit) -> bool:
     """The unit is held by us or by one that we descend from; loaded now, if it was held by nobody."""
-    if unit.is_loaded_here or not _LINUX:
+    if not _LINUX:
         return True
     holder = _holder(unit)
-    if holder is None:
+    # Of our own number, and not loaded by us: a life of before, in the same container.
+    if holder is None or (holder == os.getpid() and not unit.is_loaded_here):
         unit.load([])
         unit.set()
         return True
-    if descends_from(proc.myself(), holder):
+    if holder == os.getpid() or descends_from(proc.myself(), holder):
         return True
     logging.getLogger("liveness").warning(
         "liveness: %s: process %d, which lives, holds this unit: no monitor is started here, in process %d (in a pool "
@@ -105,12 +111,13 @@ def _take(unit: Unit) -> bool:
 
 
 def _holder(unit: Unit) -> int | None:
+    """The living process that has loaded it, if there is one."""
     directory = state.Directory(unit.path)
     try:
         pid, start = (state.lines(directory.read(name) or b"")[0] for name in ("pid", "start"))
     except state.Unreadable:
         # load() says what is wrong there.
         return None
-    if not state.is_count(pid, 7) or int(pid) == os.getpid():
+    if not state.is_count(pid, 7):
         return None
     return None if lives(int(pid), start.decode("ascii", "replace")) is False else int(pid)
