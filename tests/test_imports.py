@@ -22,6 +22,8 @@ ROWS = {
     "status": 4, "cli": 5, "__main__": 6,
 }  # fmt: skip
 FRAMEWORKS = {"flask", "django", "celery", "gunicorn"}
+# What comes with a framework, and that its own documentation has one import.
+COMPANIONS = {"django": {"asgiref"}}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -61,7 +63,9 @@ def test_a_module_imports_nothing_of_a_third_party_but_its_framework_and_psutil_
         top = name.split(".")[0]
         if top in sys.stdlib_module_names or top == "liveness":
             continue
-        allowed = {module_of(path)} & FRAMEWORKS | ({"psutil"} if ROWS[module_of(path)] >= 4 else set())
+        module = module_of(path)
+        allowed = {module} & FRAMEWORKS | COMPANIONS.get(module, set())
+        allowed |= {"psutil"} if ROWS[module] >= 4 else set()
         assert top in allowed, f"{path.name} imports {name}"
 
 

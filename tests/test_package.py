@@ -65,7 +65,9 @@ def test_the_sdist_holds_all_that_is_in_the_project(built: dict[str, Path]) -> N
 def test_the_wheel_holds_the_package_and_the_script_and_no_more(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built["wheel"]) as archive:
         held = set(archive.namelist())
-    package = {f"liveness/{path.name}" for path in (ROOT / "liveness").iterdir() if path.suffix in (".py", ".typed")}
+    files = (path for path in (ROOT / "liveness").rglob("*") if path.suffix in (".py", ".typed"))
+    package = {str(path.relative_to(ROOT)) for path in files}
+    assert "liveness/django/management/commands/probe.py" in package
     rest = {name for name in held - package if ".dist-info/" not in name}
     assert package <= held
     assert [name.partition("/")[2] for name in rest] == ["scripts/health.sh"]
