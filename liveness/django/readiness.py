@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from .. import endpoint
 from ..checks import TIMED_OUT, Check, Result, run
 from . import conf
-from .database import shut_all
+from .database import let_go, shut_all
 from .probes import DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class ProbeCheck(Check):
         try:
             self.asked.probe.ready(None)
         except NotReady as refusal:
-            self._news.tell(False, refusal.content, refusal.__cause__)
+            self._news.tell(False, _text(refusal))
             return refusal
         self._news.tell(True, "")
         return None
@@ -113,17 +113,14 @@ class ProbeCheck(Check):
         return said or NotReady(getattr(self.asked.probe, "unavailable", ReadinessProbe.unavailable))
 
     def _log(self, result: Result) -> None:
-        said = None if result.outcome == TIMED_OUT else self.asked.refusal
-        if said is None:
-            self._news.tell(result.passed, result.reason)
-        else:
-            self._news.tell(result.passed, said.content, said.__cause__)
+        said = "" if result.outcome == TIMED_OUT else self.asked.said
+        self._news.tell(result.passed, said or result.reason)
 
 
 class _Asked:
     """What a check calls: asks the probe, and keeps what it refused with."""
 
-    __slots__ = ("probe", "refusal", "request")
+    __slots__ = ("probe", "refusal", "request", "said")
 
     def __init__(self, probe: ReadinessProbe) -> None:
         self.probe = probe
@@ -131,6 +128,8 @@ class _Asked:
         self.request: HttpRequest | None = None
         # That of the last run, if it was one.
         self.refusal: NotReady | None = None
+        # The same for the log, with what was behind it.
+        self.said = ""
 
     def __call__(self) -> object:
         answer = None
@@ -155,6 +154,8 @@ class _Asked:
 
     def _keep(self, error: BaseException) -> None:
         self.refusal = error if isinstance(error, NotReady) else None
+        self.said = _text(error) if isinstance(error, NotReady) else ""
+        let_go(error)
 
 
 class _News:
@@ -165,7 +166,7 @@ class _News:
         self._is_well = True
         self._lock = threading.Lock()
 
-    def tell(self, is_well: bool, reason: str, cause: BaseException | None = None) -> None:
+    def tell(self, is_well: bool, reason: str) -> None:
         if is_well is self._is_well:
             return
         with self._lock:
@@ -177,11 +178,15 @@ class _News:
             if is_well:
                 logger.warning("%s: ready again", self._name)
             else:
-                because = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
                 # The text of a database driver has several lines.
-                logger.error("%s: not ready: %s", self._name, " ".join(f"{reason}{because}".split()))
+                logger.error("%s: not ready: %s", self._name, " ".join(reason.split()))
         except Exception:
             pass
+
+
+def _text(refusal: NotReady) -> str:
+    cause = refusal.__cause__
+    return refusal.content if cause is None else f"{refusal.content} ({type(cause).__name__}: {cause})"
 
 
 def configured(timeout_ttl: float = endpoint.TIMEOUT_TTL) -> Readiness:

@@ -107,6 +107,14 @@ def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     handler = databases(default=silence.configured())
     monkeypatch.setitem(database._LIMITS["postgresql"], "connect_timeout", 2)
     made = readiness.Readiness([DatabaseProbe()])
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    gc.disable()
+    try:
+        assert made.ready() is not None
+        until(lambda: threading.active_count() == threads)
+        assert len(os.listdir("/proc/self/fd")) == files
+    finally:
+        gc.enable()
     assert made.ready() is not None
     # The name leads elsewhere now, while the connection of before is still open and still silent.
     handler.settings["default"].update(postgres.configured())
