@@ -19,11 +19,12 @@ test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 e2e: .venv/ready ## a real kubelet runs the probes (root; the first time it is built, in minutes)
 	@tests/e2e/run.sh
 
-bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (two minutes)
+bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (three minutes)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@.venv/bin/python bench/probe.py
 	@.venv/bin/python bench/verbs.py
 	@.venv/bin/python bench/checks.py
+	@.venv/bin/python bench/of_django.py
 	@.venv/bin/python bench/plot.py
 
 bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (root)

@@ -104,8 +104,8 @@ class Postgres(Service):
         word = self.folder / "word"
         word.write_text(self.PASSWORD)
         subprocess.run(
-            as_nobody([initdb, "--no-sync", "-A", "scram-sha-256", "-U", "super", f"--pwfile={word}", "data"]),
-            cwd=self.folder, check=True, capture_output=True, env={**os.environ, "LC_ALL": "C"},
+            as_nobody([initdb, "--no-sync", "-E", "UTF8", "--locale=C", "-A", "scram-sha-256", "-U", "super", f"--pwfile={word}", "data"]),
+            cwd=self.folder, check=True, capture_output=True,
         )  # fmt: skip
 
     def command(self) -> list[str]:

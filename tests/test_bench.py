@@ -10,17 +10,22 @@ import sys
 from pathlib import Path
 
 import checks
+import of_django
 import plot
 import probe
 import pytest
 import timing
 import verbs
+from services import POSTGRESQL
 from stage import ROOT
 
 
 @pytest.mark.parametrize("file", [plot.MANUAL, plot.README], ids=lambda file: file.name)
 def test_the_figures_in_the_texts_are_those_that_were_measured(file: Path) -> None:
-    texts = {plot.README: [plot.readme_text], plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text]}[file]
+    texts = {
+        plot.README: [plot.readme_text],
+        plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text, plot.django_text],
+    }[file]
     for text in texts:
         assert text() in file.read_text()
     assert len(re.findall(r"bench(-\w+)?: begin", file.read_text())) == len(texts)
@@ -40,6 +45,27 @@ def test_what_was_measured_is_what_is_promised() -> None:
     assert found["import liveness, ms"]["median"] <= 5
     assert calls["call, us"]["beat"]["median"] < 0.5
     assert plot.results("checks")["wall, ms"]["run of 100 checks"]["median"] < 100
+
+
+def test_django_costs_no_more_than_django_kubernetes() -> None:
+    times = {name: figures["median"] for name, figures in plot.results("of_django")["times"].items()}
+    assert times.keys() == {
+        "passes through", "/livez", "/readyz, SQLite", "/readyz, PostgreSQL", "manage.py probe --live",
+    }  # fmt: skip
+    # A hundredth either way is what two runs of the same differ by.
+    assert {name: ratio for name, ratio in times.items() if ratio > 1.01} == {}
+    cpu = plot.results("of_django")["cpu, ms"]
+    assert cpu["health.sh"]["median"] * 100 < cpu["manage.py probe --live, liveness"]["median"]
+
+
+@pytest.mark.skipif(POSTGRESQL is None, reason="there is no postgres (tests/tools.sh installs it as root)")
+def test_the_benchmark_of_django_runs(tmp_path: Path) -> None:
+    pytest.importorskip("djk8s", reason="only make bench installs django-kubernetes")
+    tmp_path.chmod(0o755)
+    measured, kept = of_django.measure(tmp_path, 2), plot.results("of_django")
+    for table, figures in measured.items():
+        assert isinstance(figures, dict)
+        assert figures.keys() == kept[table].keys()
 
 
 def test_the_benchmarks_run(tmp_path: Path) -> None:

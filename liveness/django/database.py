@@ -123,7 +123,11 @@ class Database:
         if wrapper.vendor == "sqlite":
             # Without the functions that Django adds to it, which take by far the most of the time.
             return wrapper.Database.connect(**parameters)
-        return wrapper.get_new_connection(parameters)
+        connection = wrapper.get_new_connection(parameters)
+        if wrapper.vendor == "postgresql":
+            # Else each question begins a transaction, in which it would sit.
+            connection.autocommit = True
+        return connection
 
     def close(self) -> None:
         """Closes it. One that is closed is no error."""

@@ -130,6 +130,16 @@ def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure)
     assert handler.settings["default"]["OPTIONS"] == options
 
 
+def test_a_connection_that_is_kept_between_two_questions_sits_in_no_transaction(
+    postgres: Postgres, databases: Configure
+) -> None:
+    databases(default=postgres.configured())
+    with Database("default") as asked:
+        asked.ask()
+        assert postgres.run("SELECT state FROM pg_stat_activity WHERE usename = 'app'") == [("idle",)]
+        asked.ask()
+
+
 def test_what_a_probe_of_ones_own_opens_in_its_thread_is_closed(postgres: Postgres, databases: Configure) -> None:
     class Own(probes.ReadinessProbe):
         def ready(self, request: object) -> None:
