@@ -103,10 +103,8 @@ class Postgres(Service):
         super().__init__()
         word = self.folder / "word"
         word.write_text(self.PASSWORD)
-        subprocess.run(
-            as_nobody([initdb, "--no-sync", "-E", "UTF8", "--locale=C", "-A", "scram-sha-256", "-U", "super", f"--pwfile={word}", "data"]),
-            cwd=self.folder, check=True, capture_output=True,
-        )  # fmt: skip
+        options = ["--no-sync", "-E", "UTF8", "--locale=C", "-A", "scram-sha-256", "-U", "super", f"--pwfile={word}"]
+        subprocess.run(as_nobody([initdb, *options, "data"]), cwd=self.folder, check=True, capture_output=True)
 
     def command(self) -> list[str]:
         settings = {
