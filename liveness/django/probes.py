@@ -39,19 +39,23 @@ class NotReady(Exception):
 def response(text: str, status: int) -> HttpResponse:
     """The answer of a probe: plain text that nobody keeps, with its length."""
     content = text.encode("utf-8", "replace")
-    answer = HttpResponse(
-        content,
-        status=status,
-        headers={"Content-Type": "text/plain", "Content-Length": str(len(content)), **endpoint.HEADERS},
-    )
+    made = HttpResponse(content, status=status, headers=_headers(content))
     # Django logs every 5xx as an error, but for one that says it has been logged. Ours is, when the state changes.
-    answer._has_been_logged = True  # type: ignore[attr-defined]
-    return answer
+    made._has_been_logged = True  # type: ignore[attr-defined]
+    return made
 
 
 def answer(refusal: NotReady | None) -> HttpResponse:
     """The answer of a probe: what was refused, or that all is well."""
-    return response("Ok", endpoint.OK) if refusal is None else refusal.response()
+    return HttpResponse(_OK, headers=_OK_HEADERS) if refusal is None else refusal.response()
+
+
+def _headers(content: bytes) -> dict[str, str]:
+    return {"Content-Type": "text/plain", "Content-Length": str(len(content)), **endpoint.HEADERS}
+
+
+_OK = b"Ok"
+_OK_HEADERS = _headers(_OK)
 
 
 class ReadinessProbe(abc.ABC):

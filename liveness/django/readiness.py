@@ -46,6 +46,7 @@ class Readiness:
                 raise ImproperlyConfigured(f"DJK8S_READINESS_PROBES: {probe!r}: not a ReadinessProbe")
             self.checks.append(ProbeCheck(self._name_of(probe), probe, self.timeout, timeout_ttl))
         self._unit = conf.joined()
+        self._has_unit = bool(self._unit)
         self._unit_news = _News("the unit")
 
     def _name_of(self, probe: ReadinessProbe) -> str:
@@ -55,11 +56,11 @@ class Readiness:
 
     def live(self) -> NotReady | None:
         """Why the process is not alive; None if it is, which without a unit it is whenever it can be asked."""
-        return self._of_unit(self._unit.live())
+        return self._of_unit(self._unit.live()) if self._has_unit else None
 
     def ready(self, request: HttpRequest | None = None) -> NotReady | None:
         """What the first probe in the order of the settings said that is not ready; None if all are."""
-        refusal = self._of_unit(self._unit.ready())
+        refusal = self._of_unit(self._unit.ready()) if self._has_unit else None
         if refusal is not None:
             return refusal
         said = {check: check.ask_here() for check in self.checks if check.is_local()}
