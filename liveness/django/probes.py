@@ -33,13 +33,17 @@ class NotReady(Exception):
 
     def response(self) -> HttpResponse:
         """The answer to an HTTP probe. Django does not log it as an error of the request, nor mail it to the admins."""
-        return response(self.content, self.status)
+        try:
+            return response(self.content, self.status)
+        except (TypeError, ValueError):
+            # A status that is none must not become the traceback of an error.
+            return response(self.content, endpoint.UNAVAILABLE)
 
 
-def response(text: str, status: int) -> HttpResponse:
-    """The answer of a probe: plain text that nobody keeps, with its length."""
-    content = text.encode("utf-8", "replace")
-    made = HttpResponse(content, status=status, headers=_headers(content))
+def response(text: object, status: int) -> HttpResponse:
+    """The answer of a probe: plain text that nobody keeps, with its length. Raises ValueError for a bad status."""
+    content = text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
+    made = HttpResponse(content, status=int(status), headers=_headers(content))
     # Django logs every 5xx as an error, but for one that says it has been logged. Ours is, when the state changes.
     made._has_been_logged = True  # type: ignore[attr-defined]
     return made

@@ -92,6 +92,18 @@ def test_not_ready_is_503_unless_told() -> None:
     assert (refusal.content, refusal.status) == ("brewing", 418)
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "text", "code"),
+    [(b"bytes", 503, "bytes", 503), (ValueError("v"), "418", "v", 418), ("x", 700, "x", 503), ("x", None, "x", 503),
+     ("\udcff", 503, "?", 503)],
+)  # fmt: skip
+def test_what_is_no_text_or_no_status_is_an_answer_all_the_same(
+    content: Any, status: Any, text: str, code: int
+) -> None:
+    answer = NotReady(content, status).response()
+    assert (answer.status_code, answer.content.decode()) == (code, text)
+
+
 def test_a_probe_without_ready_cannot_be_made() -> None:
     assert inspect.isabstract(ReadinessProbe)
     with pytest.raises(TypeError):

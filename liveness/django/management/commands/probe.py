@@ -46,7 +46,7 @@ class Command(BaseCommand):
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
         if not options["quiet"]:
-            self.stdout.write("Ok" if refusal is None else refusal.content)
+            self.stdout.write("Ok" if refusal is None else str(refusal.content))
             self.stdout.flush()
         sys.exit(0 if refusal is None else 1)
 
