@@ -55,7 +55,8 @@ uninstall: ## take away what install put there
 	@find '$(DESTDIR)$(PREFIX)/lib' -path '*/liveness-*.dist-info/RECORD' | while read -r record; do \
 	  site=$$(dirname "$$(dirname "$$record")"); \
 	  cut -d, -f1 "$$record" | while read -r file; do rm -f "$$site/$$file"; done; \
-	  rm -rf "$$site/liveness/__pycache__" "$${record%/RECORD}"; rmdir "$$site/liveness"; \
+	  rm -rf "$${record%/RECORD}"; find "$$site/liveness" -name __pycache__ -prune -exec rm -rf {} +; \
+	  find "$$site/liveness" -depth -type d -exec rmdir {} +; \
 	done
 	@rm -f '$(DESTDIR)$(PREFIX)/share/info/liveness.info' '$(DESTDIR)$(PREFIX)/share/info/liveness-cost.png'
 

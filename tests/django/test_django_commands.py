@@ -217,7 +217,8 @@ def test_wait4db_goes_on_when_a_silent_database_speaks(tmp_path: Path, postgres:
         line_with(process, "Database not ready")
     postgres.start()
     assert line_with(process, "Connection alive for > 0s")
-    assert process.wait(20) == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
