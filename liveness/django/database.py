@@ -6,7 +6,6 @@ A probe must find out whether the database answers, and must not leave a thread 
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import caches
@@ -75,14 +74,13 @@ def shut_all() -> None:
 
 def let_go(error: BaseException) -> None:
     """
-    Takes from an exception what it came from, and empties the frames that it came through.
+    Takes from an exception what it came from, and the frames that it came through.
 
-    They hold what was worked on, and psycopg's hold it themselves: a connection that failed would stay open until the
-    exception is forgotten, or until the garbage is collected.
+    Some hold a connection, as psycopg's do, and so do the frames: one that failed would stay open until the exception is
+    forgotten, or until the garbage is collected.
     """
     found: BaseException | None = error
     while found is not None:
-        traceback.clear_frames(found.__traceback__)
         following = found.__cause__ or found.__context__
         found.__cause__ = found.__context__ = found.__traceback__ = None
         found = following

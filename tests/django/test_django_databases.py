@@ -127,6 +127,8 @@ def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure)
     found = limited("default").get_connection_params()
     assert (found["connect_timeout"], found["application_name"]) == (17, "shop")
     assert found["tcp_user_timeout"] == 5000
+    # The pool is the application's.
+    assert "pool" not in limited("default").settings_dict["OPTIONS"]
     assert handler.settings["default"]["OPTIONS"] == options
 
 
@@ -178,6 +180,18 @@ def test_sqlite_is_asked_without_a_thread_and_leaves_no_file_open(databases: Con
     refusal = made.ready()
     assert refusal is not None
     assert refusal.content == DOWN
+
+
+def test_what_is_asked_without_a_thread_is_heard_in_its_turn(databases: Configure) -> None:
+    class Refusing(probes.ReadinessProbe):
+        def ready(self, request: object) -> None:
+            raise NotReady("mine")
+
+    databases(default={**SQLITE, "NAME": "/no/such/file"})
+    for order, text in (([Refusing(), DatabaseProbe()], "mine"), ([DatabaseProbe(), Refusing()], DOWN)):
+        refusal = readiness.Readiness(order).ready()
+        assert refusal is not None
+        assert refusal.content == text
 
 
 def test_only_a_probe_that_is_ours_is_asked_without_a_thread(databases: Configure, postgres: Postgres) -> None:

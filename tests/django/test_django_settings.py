@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import inspect
@@ -9,6 +10,7 @@ import weakref
 from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -145,6 +147,7 @@ def test_a_plain_string_is_one_path_and_one_probe() -> None:
     with override_settings(
         DJK8S_READY_PATHS="/r", DJK8S_HEALTH_PATHS="/h", DJK8S_READINESS_PROBES=f"{HERE}.RefusingProbe"
     ):
+        assert (conf.settings.DJK8S_READY_PATHS, conf.settings.DJK8S_HEALTH_PATHS) == (("/r",), ("/h",))
         assert ask("/r") == (418, "refused")
         assert ask("/h") == (200, "Ok")
         assert ask("/") == (200, "passed on")
@@ -180,6 +183,31 @@ def test_a_mistake_within_a_test_is_not_raised_where_settings_are_changed() -> N
     with override_settings(DJK8S_READINESS_PROBES=[]), pytest.raises(ImproperlyConfigured):
         ask("/x", probe)
     assert ask("/x", probe) == (200, "passed on")
+
+
+async def passed_on_async(request: HttpRequest) -> HttpResponse:
+    return passed_on(request)
+
+
+def test_the_middleware_is_of_the_kind_of_what_it_stands_before() -> None:
+    assert not iscoroutinefunction(ProbeMiddleware(passed_on))
+    assert iscoroutinefunction(ProbeMiddleware(passed_on_async))
+
+
+def test_one_who_hangs_up_does_not_take_the_answer_from_another() -> None:
+    probe = ProbeMiddleware(passed_on_async)
+    request = HttpRequest()
+    request.method, request.path = "GET", "/readyz"
+
+    async def two_of_whom_one_hangs_up() -> bytes:
+        first, second = (asyncio.ensure_future(probe(request)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        return bytes((await second).content)
+
+    # Each time in another event loop.
+    for _ in range(3):
+        assert asyncio.run(two_of_whom_one_hangs_up()) == b"Ok"
 
 
 def test_a_middleware_that_nobody_holds_goes() -> None:
