@@ -76,8 +76,8 @@ def let_go(error: BaseException) -> None:
     """
     Takes from an exception what it came from, and the frames that it came through.
 
-    Some hold a connection, as psycopg's do, and so do the frames: one that failed would stay open until the exception is
-    forgotten, or until the garbage is collected.
+    Some hold a connection, as those of psycopg do, and so do the frames: one that failed would stay open until the
+    exception is forgotten, or until the garbage is collected.
     """
     found: BaseException | None = error
     while found is not None:
