@@ -129,34 +129,44 @@ class _Asked:
         self.request: HttpRequest | None = None
         # That of the last run, if it was one.
         self.refusal: NotReady | None = None
-        # The same for the log, with what was behind it.
+        # What the last run raised, for the log, with what was behind it.
         self.said = ""
 
     def __call__(self) -> object:
-        answer = None
+        answer: Any = None
+        has_failed = False
         try:
             answer = self.probe.ready(self.request)
         except BaseException as error:
+            has_failed = True
             self._keep(error)
-            raise
         finally:
             shut_all()
+        if has_failed:
+            raise self._again()
         # Any other value means nothing; but a coroutine has not even looked.
         return self._awaited(answer) if hasattr(answer, "__await__") else None
 
     async def _awaited(self, answer: Any) -> None:
+        has_failed = False
         try:
             await answer
         except BaseException as error:
+            has_failed = True
             self._keep(error)
-            raise
         finally:
             shut_all()
+        if has_failed:
+            raise self._again()
 
     def _keep(self, error: BaseException) -> None:
         self.refusal = error if isinstance(error, NotReady) else None
-        self.said = _text(error) if isinstance(error, NotReady) else ""
+        self.said = _text(error)
         let_go(error)
+
+    def _again(self) -> NotReady:
+        """For the check, which wants an exception: not the one that is kept, which would have its frames again."""
+        return NotReady(self.said)
 
 
 class _News:
@@ -185,9 +195,16 @@ class _News:
             pass
 
 
-def _text(refusal: NotReady) -> str:
-    cause = refusal.__cause__
-    return refusal.content if cause is None else f"{refusal.content} ({type(cause).__name__}: {cause})"
+def _text(error: BaseException) -> str:
+    """For the log: what a probe raised, and what was behind it."""
+    try:
+        if not isinstance(error, NotReady):
+            return f"{type(error).__name__}: {error}"
+        cause = error.__cause__
+        return str(error) if cause is None else f"{error} ({type(cause).__name__}: {cause})"
+    except Exception:
+        # Of some exceptions the text cannot be had.
+        return type(error).__name__
 
 
 def configured(timeout_ttl: float = endpoint.TIMEOUT_TTL) -> Readiness:

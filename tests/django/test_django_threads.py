@@ -141,6 +141,20 @@ def test_an_end_of_the_program_within_a_probe_is_a_refusal() -> None:
     assert readiness.Readiness([Ending()]).ready() is not None
 
 
+def test_an_exception_without_a_text_is_a_refusal() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    class Raising(ReadinessProbe):
+        def ready(self, request: HttpRequest | None) -> None:
+            raise Mute
+
+    refusal = readiness.Readiness([Raising()]).ready()
+    assert refusal is not None
+    assert refusal.content == "Not ready"
+
+
 def test_a_handler_of_the_log_that_raises_does_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(ReadinessProbe):
         def ready(self, request: HttpRequest | None) -> None:
