@@ -22,12 +22,13 @@ test-frameworks: .venv/ready ## the tests of each integration on older versions 
 e2e: .venv/ready ## a real kubelet runs the probes (root; the first time it is built, in minutes)
 	@tests/e2e/run.sh
 
-bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (two minutes)
+bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (three minutes)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@.venv/bin/python bench/probe.py
 	@.venv/bin/python bench/verbs.py
 	@.venv/bin/python bench/checks.py
 	@.venv/bin/python bench/of_flask.py
+	@.venv/bin/python bench/of_django.py
 	@.venv/bin/python bench/plot.py
 
 bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (root)

@@ -93,6 +93,20 @@ def checks_text() -> str:
     )
 
 
+def django_text() -> str:
+    """The tables of the node Django."""
+    django = results("of_django")
+    asked, times = django["request, us"], django["times"]
+    head = "@headitem one request @tab liveness, microseconds @tab django-kubernetes @tab times"
+    lines = ["@multitable @columnfractions .25 .3 .3 .15", head]
+    for what in (name.removesuffix(", liveness") for name in asked if name.endswith(", liveness")):
+        ours, theirs = (spread(asked[f"{what}, {package}"], 0) for package in ("liveness", "django-kubernetes"))
+        lines.append(f"@item {what} @tab {ours} @tab {theirs} @tab {times[what]['median']:.2f}")
+    lines += ["@end multitable", "", ""]
+    head = "@headitem one exec probe @tab wall time, ms @tab CPU, ms"
+    return "\n".join(lines) + wall_and_cpu(head, django["wall, ms"], django["cpu, ms"], "{}")
+
+
 def node_text() -> str:
     """The table of the node Deploying on Kubernetes."""
     node = results("exec_sync")
@@ -162,6 +176,7 @@ def main() -> None:
     put(MANUAL, "@c bench: begin", "@c bench: end", manual_text())
     put(MANUAL, "@c bench-checks: begin", "@c bench-checks: end", checks_text())
     put(MANUAL, "@c bench-flask: begin", "@c bench-flask: end", flask_text())
+    put(MANUAL, "@c bench-django: begin", "@c bench-django: end", django_text())
     put(MANUAL, "@c bench-e2e: begin", "@c bench-e2e: end", node_text())
     print(f"{DOC}/liveness-cost.svg, .png, README.md, {MANUAL.name}: written")
 

@@ -381,7 +381,7 @@ class Unit:
         if not lives(pid, start):
             return
         # Without a start it may be the number of anybody, and a refusal would last for ever.
-        if start and _descends_from(me, int(pid)):
+        if start and descends_from(me, int(pid)):
             raise LivenessError(
                 f"{self.path}: cannot load: the parent process {pid} holds this unit (a worker beats, it does "
                 f"not load; to take over on purpose, call reset() before load(), or use another unit name)"
@@ -845,7 +845,8 @@ def find(unitname: str | None = None, rundir: str | os.PathLike[str] | None = No
     return unit
 
 
-def _descends_from(me: proc.Process, pid: int) -> bool:
+def descends_from(me: proc.Process, pid: int) -> bool:
+    """That process is the parent of this one, or further up. False if /proc cannot tell."""
     # Not only the parent: multiprocessing's fork server stands between.
     parent = me.parent
     while parent > 0:

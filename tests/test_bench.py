@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import checks
+import of_django
 import of_flask
 import plot
 import probe
 import pytest
 import timing
 import verbs
+from services import POSTGRESQL
 from stage import ROOT
 
 
@@ -23,7 +25,7 @@ from stage import ROOT
 def test_the_figures_in_the_texts_are_those_that_were_measured(file: Path) -> None:
     texts = {
         plot.README: [plot.readme_text],
-        plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text, plot.flask_text],
+        plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text, plot.flask_text, plot.django_text],
     }[file]
     for text in texts:
         assert text() in file.read_text()
@@ -50,6 +52,29 @@ def test_what_was_measured_is_what_is_promised() -> None:
     healths = flask["three dependencies of 100 ms, ms"]
     assert healths[f"/z/health, {of_flask.OURS}"]["median"] < 1.2 * healths["one request to one of them"]["median"]
     assert plot.results("checks")["wall, ms"]["run of 100 checks"]["median"] < 100
+
+
+def test_django_costs_no_more_than_django_kubernetes_but_for_a_thread() -> None:
+    times = {name: figures["median"] for name, figures in plot.results("of_django")["times"].items()}
+    assert times.keys() == {
+        "passes through", "/livez", "/readyz, SQLite", "/readyz, PostgreSQL", "manage.py probe --live",
+    }  # fmt: skip
+    # The thread that gives a probe its time limit takes half a millisecond: a part of what a connection takes.
+    assert times.pop("/readyz, PostgreSQL") <= 1.15
+    # A hundredth either way is what two runs of the same differ by.
+    assert {name: ratio for name, ratio in times.items() if ratio > 1.01} == {}
+    cpu = plot.results("of_django")["cpu, ms"]
+    assert cpu["health.sh"]["median"] * 100 < cpu["manage.py probe --live, liveness"]["median"]
+
+
+@pytest.mark.skipif(POSTGRESQL is None, reason="there is no postgres (tests/tools.sh installs it as root)")
+def test_the_benchmark_of_django_runs(tmp_path: Path) -> None:
+    pytest.importorskip("djk8s", reason="only make bench installs django-kubernetes")
+    tmp_path.chmod(0o755)
+    measured, kept = of_django.measure(tmp_path, 2), plot.results("of_django")
+    for table, figures in measured.items():
+        assert isinstance(figures, dict)
+        assert figures.keys() == kept[table].keys()
 
 
 def test_the_benchmarks_run(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ ROWS = {
 # What else an integration may import: its framework, and the libraries that it is built on.
 LIBRARIES = {
     "flask": {"flask", "urllib3", "certifi"},
-    "django": {"django"}, "celery": {"celery"}, "gunicorn": {"gunicorn"},
+    "django": {"django", "asgiref"}, "celery": {"celery"}, "gunicorn": {"gunicorn"},
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

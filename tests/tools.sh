@@ -8,6 +8,8 @@ set -u
 
 # What is missing of: command, and the Debian package that has it.
 missing() {
+  # Debian keeps PostgreSQL's programs off PATH, in a folder of each version.
+  PATH=$PATH:/usr/sbin:$(printf %s: /usr/lib/postgresql/*/bin)
   while read -r command package; do
     command -v "$command" >/dev/null 2>&1 || printf '%s\n' "$package"
   done <<EOF
@@ -16,7 +18,11 @@ busybox busybox
 dash dash
 ksh93 ksh93u+m
 makeinfo texinfo
+memcached memcached
 mksh mksh
+openssl openssl
+postgres postgresql
+redis-server redis-server
 setpriv util-linux
 shellcheck shellcheck
 strace strace
@@ -24,6 +30,29 @@ unshare util-linux
 yash yash
 zsh zsh
 EOF
+}
+
+# The tests start servers of their own: those of Debian neither start now, nor with the machine.
+keep_services_quiet() {
+  policy=/usr/sbin/policy-rc.d
+  if [ -e "$policy" ]; then
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && trap 'rm -f "$policy"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+# leave_no_service PACKAGES: those of them that are a server. One that was here before stays as it is.
+leave_no_service() {
+  for service in memcached postgresql redis-server; do
+    case " $1 " in
+      *" $service "*)
+        if command -v systemctl >/dev/null 2>&1; then systemctl disable "$service" >/dev/null 2>&1; fi
+        update-rc.d "$service" disable >/dev/null 2>&1
+        ;;
+    esac
+  done
 }
 
 main() {
@@ -35,6 +64,7 @@ main() {
   fi
   printf 'tools: installing %s\n' "$packages"
   export DEBIAN_FRONTEND=noninteractive
+  keep_services_quiet
   # shellcheck disable=SC2086 # split into packages
   if ! { apt-get -qq update && apt-get -qq install --no-install-recommends -y $packages; } >/dev/null 2>&1; then
     # One that this release does not have must not keep the others away.
@@ -42,6 +72,7 @@ main() {
       apt-get -qq install --no-install-recommends -y "$package" >/dev/null 2>&1
     done
   fi
+  leave_no_service "$packages"
   packages=$(missing | sort -u | tr '\n' ' ')
   [ -z "$packages" ] || printf 'tools: cannot be installed, so what needs them is left out: %s\n' "$packages"
 }

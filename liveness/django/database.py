@@ -1,0 +1,147 @@
+"""
+A connection to a configured database, apart from those of the application.
+
+A probe must find out whether the database answers, and must not leave a thread for ever in one that does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache import caches
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Seconds to connect in, and for a host that has vanished. Nobody waits so long for a probe; but a thread that waited
+#: for ever on a connection of yesterday would never see that the database is back.
+LIMIT = 5
+_LIMITS: dict[str, dict[str, int]] = {
+    "postgresql": {
+        "connect_timeout": LIMIT,
+        "keepalives_idle": LIMIT,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": LIMIT * 1000,
+    },
+    "mysql": {"connect_timeout": LIMIT, "read_timeout": LIMIT, "write_timeout": LIMIT},
+}
+
+
+def limited(alias: str) -> BaseDatabaseWrapper:
+    """
+    A new wrapper with limits on its time, which is in nobody's list: who asks for it closes it.
+
+    Raises ConnectionDoesNotExist for an alias that is not configured, and ImproperlyConfigured for a bad backend.
+    """
+    if alias not in connections.settings:
+        raise connections.exception_class(f"The connection {alias!r} is not configured.")
+    connection = connections.create_connection(alias)
+    options = dict(connection.settings_dict["OPTIONS"])
+    # A pool that the application has used up says nothing of the database, and ours must not be the first to make it.
+    options.pop("pool", None)
+    # The dictionary itself is that of all threads.
+    connection.settings_dict = {
+        **connection.settings_dict,
+        "OPTIONS": {**_LIMITS.get(connection.vendor, {}), **options},
+    }
+    return connection
+
+
+def shut(connection: BaseDatabaseWrapper) -> None:
+    """Closes a connection of this thread for good, one to a database in memory too."""
+    try:
+        connection.close()
+        # SQLite's own close() keeps a database in memory; the one of another thread has a connection of its own.
+        BaseDatabaseWrapper.close(connection)
+    except Exception:
+        # What could not even be closed is dropped.
+        connection.connection = None
+
+
+def shut_all() -> None:
+    """Closes every connection to a database or a cache that this thread has opened through Django."""
+    for connection in connections.all(initialized_only=True):
+        shut(connection)
+    try:
+        caches.close_all()
+    except Exception:
+        # As with a database.
+        pass
+
+
+def let_go(error: BaseException) -> None:
+    """
+    Takes from an exception what it came from, and the frames that it came through.
+
+    Some hold a connection, as those of psycopg do, and so do the frames: one that failed would stay open until the
+    exception is forgotten, or until the garbage is collected.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        following = found.__cause__ or found.__context__
+        found.__cause__ = found.__context__ = found.__traceback__ = None
+        found = following
+
+
+class Database:
+    """
+    One connection, made when it is first needed; a context manager that closes it.
+
+    It is that of the driver: what Django sets up on each connection of an application takes longer than the question.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._wrapper = limited(alias)
+        self._query = f"SELECT 1{self._wrapper.features.bare_select_suffix}"
+        self._connection: Any = None
+
+    def ask(self) -> None:
+        """Asks. Raises what the driver raises, and then begins anew with the next question."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            cursor = self._connection.cursor()
+            try:
+                cursor.execute(self._query)
+                if cursor.fetchone() is None:
+                    raise RuntimeError("no row in answer to a SELECT")
+            finally:
+                cursor.close()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> Any:
+        parameters = self._wrapper.get_connection_params()
+        # Any: a backend has more than the base of all.
+        wrapper: Any = self._wrapper
+        if wrapper.vendor == "sqlite":
+            # Without the functions that Django adds to it, which take by far the most of the time.
+            return wrapper.Database.connect(**parameters)
+        connection = wrapper.get_new_connection(parameters)
+        if wrapper.vendor == "postgresql":
+            # Else each question begins a transaction, in which it would sit.
+            connection.autocommit = True
+        return connection
+
+    def close(self) -> None:
+        """Closes it. One that is closed is no error."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except Exception:
+            # It has ended already.
+            pass
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

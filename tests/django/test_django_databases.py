@@ -1,0 +1,284 @@
+"""Databases: PostgreSQL that is down, full, locked, silent or restarted; SQLite; migrations. All of them real."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from project import Project
+from services import Postgres, Silence
+from stage import until
+
+from liveness.django import database, probes, readiness
+from liveness.django.database import Database, limited
+from liveness.django.probes import DatabaseProbe, MigrationProbe, NotReady
+
+DOWN = "db: could not connect to database"
+SQLITE = {"ENGINE": "django.db.backends.sqlite3"}
+
+Configure = Callable[..., Any]
+
+
+def said(probe: probes.ReadinessProbe | None = None) -> str:
+    """What the probe refuses with, through a check as ever."""
+    made = readiness.Readiness([probe or DatabaseProbe()])
+    refusal = made.ready()
+    return "Ok" if refusal is None else refusal.content
+
+
+def test_a_database_that_answers_is_ready_and_no_connection_stays(postgres: Postgres, databases: Configure) -> None:
+    databases(default=postgres.configured(), other=postgres.configured(CONN_MAX_AGE=None))
+    for _ in range(5):
+        assert said() == "Ok"
+    until(lambda: postgres.sessions() == 0)
+
+
+@pytest.mark.parametrize("changes", [{"PASSWORD": "wrong"}, {"NAME": "no_such"}, {"USER": "nobody"}, {"PORT": 1}])
+def test_one_that_cannot_be_used_is_not_ready(
+    postgres: Postgres, databases: Configure, changes: dict[str, Any]
+) -> None:
+    databases(default=postgres.configured(), other=postgres.configured(**changes))
+    assert said() == DOWN
+
+
+def test_one_without_a_free_connection_is_not_ready(postgres: Postgres, databases: Configure) -> None:
+    databases(default=postgres.configured())
+    held = []
+    try:
+        while said() == "Ok":
+            held.append(postgres.connect())
+            assert len(held) <= postgres.CONNECTIONS
+        assert said() == DOWN
+    finally:
+        for connection in held:
+            connection.close()
+    until(lambda: said() == "Ok")
+
+
+def test_one_that_is_stopped_and_started_again_is_not_ready_and_ready_again(
+    postgres: Postgres, databases: Configure
+) -> None:
+    databases(default=postgres.configured())
+    made = readiness.Readiness([DatabaseProbe()])
+    assert made.ready() is None
+    postgres.stop()
+    refusal = made.ready()
+    assert refusal is not None
+    assert refusal.content == DOWN
+    postgres.start()
+    assert made.ready() is None
+
+
+def test_one_that_hangs_is_given_up_in_time_and_found_again(postgres: Postgres, databases: Configure) -> None:
+    databases(default=postgres.configured())
+    made = readiness.Readiness([DatabaseProbe()])
+    before = threading.active_count()
+    assert postgres.process is not None
+    postgres.signal(signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        refusal = made.ready()
+        assert refusal is not None
+        assert (refusal.content, refusal.status) == (DOWN, 503)
+        assert time.monotonic() - begin < 1
+        begin = time.monotonic()
+        for _ in range(50):
+            assert made.ready() is not None
+        assert time.monotonic() - begin < 0.3
+        assert threading.active_count() <= before + 1
+    finally:
+        postgres.signal(signal.SIGCONT)
+    until(lambda: made.ready() is None)
+    until(lambda: threading.active_count() == before)
+    until(lambda: postgres.sessions() == 0)
+
+
+def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
+    postgres: Postgres, silence: Silence, databases: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = databases(default=silence.configured())
+    monkeypatch.setitem(database._LIMITS["postgresql"], "connect_timeout", 2)
+    made = readiness.Readiness([DatabaseProbe()])
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    gc.disable()
+    try:
+        assert made.ready() is not None
+        until(lambda: threading.active_count() == threads)
+        assert len(os.listdir("/proc/self/fd")) == files
+    finally:
+        gc.enable()
+    assert made.ready() is not None
+    # The name leads elsewhere now, while the connection of before is still open and still silent.
+    handler.settings["default"].update(postgres.configured())
+    until(lambda: made.ready() is None, 10)
+
+
+def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure) -> None:
+    options = {"connect_timeout": 17, "application_name": "shop", "pool": True}
+    handler = databases(default={"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": options})
+    found = limited("default").get_connection_params()
+    assert (found["connect_timeout"], found["application_name"]) == (17, "shop")
+    assert found["tcp_user_timeout"] == 5000
+    # The pool is the application's.
+    assert "pool" not in limited("default").settings_dict["OPTIONS"]
+    assert handler.settings["default"]["OPTIONS"] == options
+
+
+def test_a_connection_that_is_kept_between_two_questions_sits_in_no_transaction(
+    postgres: Postgres, databases: Configure
+) -> None:
+    databases(default=postgres.configured())
+    with Database("default") as asked:
+        asked.ask()
+        assert postgres.run("SELECT state FROM pg_stat_activity WHERE usename = 'app'") == [("idle",)]
+        asked.ask()
+
+
+def test_what_a_probe_of_ones_own_opens_in_its_thread_is_closed(postgres: Postgres, databases: Configure) -> None:
+    class Own(probes.ReadinessProbe):
+        def ready(self, request: object) -> None:
+            from django.db import connections
+
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT 1")
+            assert postgres.sessions() == 1
+
+    databases(default=postgres.configured(CONN_MAX_AGE=None))
+    for _ in range(3):
+        assert said(Own()) == "Ok"
+    until(lambda: postgres.sessions() == 0)
+
+
+def test_a_connection_of_the_thread_that_asks_stays_as_it_is(postgres: Postgres, databases: Configure) -> None:
+    handler = databases(default=postgres.configured())
+    with handler["default"].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (before,) = cursor.fetchone()
+        assert said() == "Ok"
+        cursor.execute("SELECT pg_backend_pid()")
+        assert cursor.fetchone() == (before,)
+    handler["default"].close()
+
+
+def test_sqlite_is_asked_without_a_thread_and_leaves_no_file_open(databases: Configure, tmp_path: Path) -> None:
+    handler = databases(default={**SQLITE, "NAME": tmp_path / "a"}, other={**SQLITE, "NAME": ":memory:"})
+    made = readiness.Readiness([DatabaseProbe()])
+    assert made.checks[0].is_local()
+    assert made.ready() is None
+    assert [
+        fd for fd in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{fd}") == f"{tmp_path}/a"
+    ] == []
+    handler.settings["default"]["NAME"] = tmp_path / "no" / "such"
+    refusal = made.ready()
+    assert refusal is not None
+    assert refusal.content == DOWN
+
+
+def test_what_is_asked_without_a_thread_is_heard_in_its_turn(databases: Configure) -> None:
+    class Refusing(probes.ReadinessProbe):
+        def ready(self, request: object) -> None:
+            raise NotReady("mine")
+
+    databases(default={**SQLITE, "NAME": "/no/such/file"})
+    for order, text in (([Refusing(), DatabaseProbe()], "mine"), ([DatabaseProbe(), Refusing()], DOWN)):
+        refusal = readiness.Readiness(order).ready()
+        assert refusal is not None
+        assert refusal.content == text
+
+
+def test_only_a_probe_that_is_ours_is_asked_without_a_thread(databases: Configure, postgres: Postgres) -> None:
+    class Slow(DatabaseProbe):
+        def ready(self, request: object) -> None:
+            time.sleep(1)
+
+    assert not readiness.Readiness([Slow()]).checks[0].is_local()
+    databases(default={**SQLITE, "NAME": ":memory:"}, other=postgres.configured())
+    assert not readiness.Readiness([DatabaseProbe()]).checks[0].is_local()
+
+
+def test_a_connection_to_a_database_in_memory_is_closed_too(databases: Configure) -> None:
+    """Python 3.13 warns of one that is not, which fails a test here."""
+
+    class Own(probes.ReadinessProbe):
+        def ready(self, request: object) -> None:
+            from django.db import connections
+
+            connections["default"].cursor().close()
+
+    databases(default={**SQLITE, "NAME": ":memory:"})
+    assert said(Own()) == "Ok"
+    gc.collect()
+
+
+def test_an_alias_that_is_not_configured_is_an_error(databases: Configure) -> None:
+    databases(default={**SQLITE, "NAME": ":memory:"})
+    with pytest.raises(Exception, match="'other' is not configured"):
+        Database("other")
+
+
+def test_no_database_at_all_is_not_ready_as_ever(databases: Configure) -> None:
+    databases()
+    assert said() == DOWN
+
+
+def test_a_driver_that_is_missing_is_not_ready(databases: Configure) -> None:
+    databases(default={"ENGINE": "django.db.backends.mysql", "NAME": "x"})
+    with pytest.raises(ImproperlyConfigured):
+        limited("default")
+    assert said() == DOWN
+
+
+MODELS = """
+from django.db import models
+
+class Thing(models.Model):
+    name = models.CharField(max_length=9)
+"""
+
+
+@pytest.fixture
+def migrating(postgres: Postgres, tmp_path: Path) -> Project:
+    project = Project(
+        tmp_path,
+        postgres.configured(),
+        INSTALLED_APPS=["things", "liveness.django"],
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+        DJK8S_READINESS_PROBES=["liveness.django.probes.DatabaseProbe", "liveness.django.probes.MigrationProbe"],
+    )
+    (tmp_path / "things").mkdir()
+    project.write("things/__init__.py", "")
+    project.write("things/models.py", MODELS)
+    assert project.manage("makemigrations", "things").returncode == 0
+    return project
+
+
+def test_unapplied_migrations_are_not_ready_and_applied_ones_are(migrating: Project, postgres: Postgres) -> None:
+    with migrating.serve() as server:
+        answer = server.get("/readyz")
+        assert (answer.status, answer.text) == (503, "db: there are unapplied migrations")
+        assert server.get("/livez").status == 200
+        assert migrating.manage("migrate").returncode == 0
+        until(lambda: server.get("/readyz").status == 200)
+        # It has passed, and is not looked at again.
+        postgres.run("DELETE FROM django_migrations", "app", "app")
+        assert server.get("/readyz").status == 200
+    done = migrating.manage("probe", "--ready")
+    assert (done.returncode, done.stdout) == (1, "db: there are unapplied migrations\n")
+
+
+def test_migrations_that_cannot_be_looked_for_are_not_ready(databases: Configure, silence: Silence) -> None:
+    databases(default=silence.configured())
+    begin = time.monotonic()
+    assert said(MigrationProbe()) == "db: could not look for unapplied migrations"
+    assert time.monotonic() - begin < 1
+    databases(default={**SQLITE, "NAME": "/no/such/file"})
+    with pytest.raises(NotReady):
+        MigrationProbe().ready(None)
