@@ -137,7 +137,7 @@ class Unit:
 
     @property
     def is_loaded_here(self) -> bool:
-        """This very process has loaded it, by this object, and not ended that life."""
+        """This very process has loaded it, by this object; that it has reset it since is no matter here."""
         return self._life is not None and self._life.pid == os.getpid()
 
     def load(self, checks: Iterable[str], *args: object, **kwargs: object) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from project import Project
 from services import Postgres, Silence
+import pytest
 from stage import until
 from web import Kubelet
 
@@ -21,6 +22,7 @@ def of_worker(arbiter: int, what: str) -> int:
     return len(os.listdir(f"/proc/{worker}/{what}"))
 
 
+@pytest.mark.minute
 def test_a_silent_database_takes_a_pod_out_of_service_and_never_restarts_it(tmp_path: Path, postgres: Postgres) -> None:
     project = Project(tmp_path, postgres.configured())
     with project.serve("gunicorn") as server:

@@ -160,6 +160,7 @@ def test_a_connection_that_hangs_is_cut_off_in_the_end(monkeypatch: pytest.Monke
         assert raised
 
 
+@pytest.mark.minute
 def test_a_silent_dependency_starves_no_liveness_in_one_sync_worker(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     with Peer(hanging) as peer, Server(tmp_path, "gunicorn") as server:
