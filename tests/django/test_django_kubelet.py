@@ -7,9 +7,9 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
 from project import Project
 from services import Postgres, Silence
-import pytest
 from stage import until
 from web import Kubelet
 
