@@ -183,7 +183,7 @@ def _finite(text: str) -> float | None:
 def _body(answer: urllib3.BaseHTTPResponse) -> bytes:
     parts = []
     size = 0
-    # read1, which returns with what there is: a total time needs a look at it now and then.
+    # read1, which returns with what there is: nothing more is taken than one part above the limit.
     while part := answer.read1(16384):
         size += len(part)
         if size > BODY_LIMIT:
