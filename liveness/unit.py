@@ -552,9 +552,12 @@ class Unit:
                 if self._replace_if(name, wanted, found):
                     break
             while theirs is not self._declared.get(name) or not is_settled:
-                # The application has declared meanwhile, and we may have undone it.
+                # The application has declared meanwhile, and we may have undone it; what we have to say beside it holds
+                # as well, though it has been said already.
                 is_settled, theirs = True, self._declared[name]
-                self._directory.write_if(name, theirs.data, self._holds)
+                wanted = decide(theirs.data)
+                if wanted is not None:
+                    self._directory.write_if(name, wanted, self._holds)
         except (OSError, state.Unreadable) as error:
             if not self._may_beat():
                 raise TakenOver(f"{self.path}: {self._taken_over()}") from error

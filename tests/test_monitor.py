@@ -337,6 +337,27 @@ def test_before_enough_failures_not_checked_yet_stands_whatever_the_application_
     unit.reset()
 
 
+@pytest.mark.parametrize("into", ["ready", "error"])
+def test_who_says_that_all_is_well_while_a_monitor_writes_does_not_undo_its_word(rundir: Path, into: str) -> None:
+    unit = Unit("u", rundir)
+    unit.load([])
+    unit.set()
+    say = unit.set if into == "error" else unit.set_ready
+    file = rundir / "u" / into
+    fails = [True]
+
+    def flaps() -> bool:
+        # So that it writes each time, and not only the first.
+        fails[0] = not fails[0]
+        raise ConnectionError(f"{fails[0]}")
+
+    with Monitor(unit, [Check("db", flaps)], 0.0001, into, failures=1):
+        for _ in range(2000):
+            say()
+            assert file.read_bytes().startswith(b"1\n")
+    unit.reset()
+
+
 def test_a_new_life_hears_it_at_once(monitor: Make, unit: Unit, database: Database, judge: Judge) -> None:
     database.is_up = False
     with monitor(interval=1000):
