@@ -49,7 +49,7 @@ setup(
             "kubernetes-validate",
             "mypy",
             "psutil",
-            "psycopg[binary]",
+            "psycopg[binary,pool]",
             "pymemcache",
             "pytest",
             "pytest-timeout",

@@ -19,8 +19,9 @@ OK, UNAVAILABLE = 200, 503
 #: Seconds for all checks of one request together: a kubelet waits for 1 s unless told, and the way back takes time too.
 DEADLINE = 0.8
 #: For this many seconds nobody waits for a check that has just given no answer: with one worker that serves one request
-#: at a time, every wait is one of the liveness probe too.
-TIMEOUT_TTL = 10.0
+#: at a time, every wait is one of the liveness probe too. Shorter than the usual period of a probe: what was slow once
+#: is waited for by the next one.
+TIMEOUT_TTL = 3.0
 #: Of every answer: that of a moment ago says nothing of now.
 HEADERS = {"Cache-Control": "no-store"}
 

@@ -6,6 +6,8 @@ A probe must find out whether the database answers, and must not leave a thread 
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import caches
@@ -28,6 +30,10 @@ _LIMITS: dict[str, dict[str, int]] = {
     },
     "mysql": {"connect_timeout": LIMIT, "read_timeout": LIMIT, "write_timeout": LIMIT},
 }
+
+
+# Options that Django turns into statements on each new connection.
+_SET_UP = ("assume_role", "init_command")
 
 
 def limited(alias: str) -> BaseDatabaseWrapper:
@@ -61,6 +67,20 @@ def shut(connection: BaseDatabaseWrapper) -> None:
         connection.connection = None
 
 
+def use_own() -> list[BaseDatabaseWrapper]:
+    """
+    Gives this thread connections of its own, with limits on their time, for whatever it asks through Django.
+
+    Those of a pool would be the process's: a child that is forked later would share their sockets, and read what is
+    meant for another.
+    """
+    made = []
+    for alias in connections:
+        connections[alias] = limited(alias)
+        made.append(connections[alias])
+    return made
+
+
 def shut_all() -> None:
     """Closes every connection to a database or a cache that this thread has opened through Django."""
     for connection in connections.all(initialized_only=True):
@@ -84,6 +104,23 @@ def let_go(error: BaseException) -> None:
         following = found.__cause__ or found.__context__
         found.__cause__ = found.__context__ = found.__traceback__ = None
         found = following
+
+
+def cut_off(connection: Any) -> None:
+    """
+    Ends the socket of a driver's connection under whoever waits for it, if the driver tells which that is.
+
+    The connection is not closed: it belongs to the thread that waits.
+    """
+    try:
+        descriptor = os.dup(connection.fileno())
+    except Exception:
+        return
+    try:
+        with socket.socket(fileno=descriptor) as other:
+            other.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 
 
 class Database:
@@ -118,10 +155,15 @@ class Database:
         parameters = self._wrapper.get_connection_params()
         # Any: a backend has more than the base of all.
         wrapper: Any = self._wrapper
-        if wrapper.vendor == "sqlite":
+        sets_up = any(name in wrapper.settings_dict["OPTIONS"] for name in _SET_UP)
+        if wrapper.vendor == "sqlite" and not sets_up:
             # Without the functions that Django adds to it, which take by far the most of the time.
             return wrapper.Database.connect(**parameters)
         connection = wrapper.get_new_connection(parameters)
+        if sets_up:
+            # What the application does first may be what fails.
+            wrapper.connection = self._connection = connection
+            wrapper.init_connection_state()
         if wrapper.vendor == "postgresql":
             # Else each question begins a transaction, in which it would sit.
             connection.autocommit = True
@@ -137,6 +179,10 @@ class Database:
         except Exception:
             # It has ended already.
             pass
+
+    def cut_off(self) -> None:
+        """Ends a question that another thread waits for, though the other end is there and says nothing."""
+        cut_off(self._connection)
 
     def __enter__(self) -> Database:
         return self

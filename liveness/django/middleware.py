@@ -10,7 +10,9 @@ a database.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -82,6 +84,17 @@ class ProbeMiddleware:
         asking = self._asking
         if asking is None or asking[0] is not loop or asking[1].done():
             # In one thread, however many ask: else as many probes as it has threads would stop the executor.
-            asking = self._asking = loop, loop.run_in_executor(None, readiness.current().ready, request)
+            asking = self._asking = loop, loop.run_in_executor(_thread(), readiness.current().ready, request)
         # One who hangs up does not take the answer from the others.
         return answer(await asyncio.shield(asking[1]))
+
+
+_executor: tuple[int, ThreadPoolExecutor] | None = None
+
+
+def _thread() -> ThreadPoolExecutor:
+    """Of its own: that of the loop is the application's, and its threads may all hang. Of this process, too."""
+    global _executor
+    if _executor is None or _executor[0] != os.getpid():
+        _executor = os.getpid(), ThreadPoolExecutor(1, "liveness-readiness")
+    return _executor[1]

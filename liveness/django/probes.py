@@ -19,12 +19,18 @@ from .. import endpoint
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+    from .database import Database
+
 
 _SQLITE = "django.db.backends.sqlite3"
 
 
 class NotReady(Exception):
     """The application cannot serve now: the text and the HTTP status of the answer."""
+
+    # For a subclass that does not call ours.
+    content: str = "Not ready"
+    status: int = endpoint.UNAVAILABLE
 
     def __init__(self, content: str = "Not ready", status: int = endpoint.UNAVAILABLE) -> None:
         super().__init__(content)
@@ -34,10 +40,13 @@ class NotReady(Exception):
     def response(self) -> HttpResponse:
         """The answer to an HTTP probe. Django does not log it as an error of the request, nor mail it to the admins."""
         try:
-            return response(self.content, self.status)
-        except (TypeError, ValueError):
-            # A status that is none must not become the traceback of an error.
-            return response(self.content, endpoint.UNAVAILABLE)
+            # Below 200 no client would take it for the answer.
+            if int(self.status) >= 200:
+                return response(self.content, self.status)
+        except Exception:
+            # What is no status, or no text, must not become the traceback of an error.
+            pass
+        return response(self.content if isinstance(self.content, (str, bytes)) else "Not ready", endpoint.UNAVAILABLE)
 
 
 def response(text: object, status: int) -> HttpResponse:
@@ -86,9 +95,11 @@ class DatabaseProbe(ReadinessProbe):
     """Every configured database takes a new connection, and answers a query on it."""
 
     unavailable = "db: could not connect to database"
+    #: That which is asked now, for who wants to end it.
+    asking: Database | None = None
 
     def is_local(self) -> bool:
-        """All are SQLite: there is nobody to wait for, and no thread is needed that could be given up."""
+        """All are SQLite: there is nobody but the disk to wait for, and no thread is needed that could be given up."""
         from django.db import connections
 
         engines = (configured["ENGINE"] for configured in connections.settings.values())
@@ -103,9 +114,12 @@ class DatabaseProbe(ReadinessProbe):
         try:
             for alias in connections:
                 with Database(alias) as database:
+                    self.asking = database
                     database.ask()
         except Exception as error:
             raise NotReady(self.unavailable) from error
+        finally:
+            self.asking = None
 
 
 class MigrationProbe(ReadinessProbe):

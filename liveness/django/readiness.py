@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from .. import endpoint
 from ..checks import TIMED_OUT, Check, Result, run
 from . import conf
-from .database import let_go, shut_all
+from .database import LIMIT, cut_off, let_go, shut_all, use_own
 from .probes import DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
 
 if TYPE_CHECKING:
@@ -90,6 +92,10 @@ class ProbeCheck(Check):
         self._news = _News(name)
         super().__init__(name, self.asked, timeout=timeout, timeout_ttl=timeout_ttl)
 
+    def _begin(self) -> Any:
+        self.asked.cut_off_a_hang()
+        return super()._begin()
+
     def is_local(self) -> bool:
         """It waits for nobody, and needs no thread."""
         probe = self.asked.probe
@@ -121,7 +127,7 @@ class ProbeCheck(Check):
 class _Asked:
     """What a check calls: asks the probe, and keeps what it refused with."""
 
-    __slots__ = ("probe", "refusal", "request", "said")
+    __slots__ = ("_began", "_own", "probe", "refusal", "request", "said")
 
     def __init__(self, probe: ReadinessProbe) -> None:
         self.probe = probe
@@ -131,17 +137,34 @@ class _Asked:
         self.refusal: NotReady | None = None
         # What the last run raised, for the log, with what was behind it.
         self.said = ""
+        self._began: float | None = None
+        # The connections of the run that is under way.
+        self._own: list[Any] = []
+
+    def cut_off_a_hang(self) -> None:
+        """Ends a question to a database that nobody waits for any more, so that a new one can be asked."""
+        began = self._began
+        if began is not None and time.monotonic() - began > LIMIT:
+            for wrapper in list(self._own):
+                cut_off(wrapper.connection)
+            asking = getattr(self.probe, "asking", None)
+            if asking is not None:
+                asking.cut_off()
 
     def __call__(self) -> object:
         answer: Any = None
         has_failed = False
+        self._began = time.monotonic()
         try:
+            self._own = use_own()
             answer = self.probe.ready(self.request)
         except BaseException as error:
             has_failed = True
             self._keep(error)
         finally:
             shut_all()
+            self._own = []
+            self._began = None
         if has_failed:
             raise self._again()
         # Any other value means nothing; but a coroutine has not even looked.
@@ -149,13 +172,20 @@ class _Asked:
 
     async def _awaited(self, answer: Any) -> None:
         has_failed = False
-        try:
-            await answer
-        except BaseException as error:
-            has_failed = True
-            self._keep(error)
-        finally:
-            shut_all()
+        # What it does with a database happens in a thread of this context's: that of the process may have been left
+        # behind by a fork, or be waiting for somebody else's probe; and nobody could close its connections.
+        async with ThreadSensitiveContext():
+            self._began = time.monotonic()
+            self._own = await sync_to_async(use_own)()
+            try:
+                await answer
+            except BaseException as error:
+                has_failed = True
+                self._keep(error)
+            finally:
+                await sync_to_async(shut_all)()
+                self._own = []
+                self._began = None
         if has_failed:
             raise self._again()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
+from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import classonlymethod
@@ -19,7 +21,19 @@ from . import readiness
 from .probes import ReadinessProbe, answer
 
 
-class LivenessView(View):
+class _ProbeView(View):
+    """Asked by nobody who is logged in, and in no transaction: a database that is away is no matter of the way here."""
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        """The view function."""
+        view: Callable[..., HttpResponseBase] = login_not_required(super().as_view(**initkwargs))
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
+
+class LivenessView(_ProbeView):
     """200 and Ok; 503 if the unit that the application has joined is not alive."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -27,7 +41,7 @@ class LivenessView(View):
         return answer(readiness.current().live())
 
 
-class ReadinessView(View):
+class ReadinessView(_ProbeView):
     """
     200 and Ok if every probe says so; else the text and status of the first that does not.
 

@@ -213,7 +213,7 @@ def test_a_probe_that_hangs_is_unavailable_in_its_time_and_then_at_once(moody: M
     moody.set("hang")
     begin = time.monotonic()
     answer = moody.server.get("/readyz")
-    assert 0.7 < time.monotonic() - begin < 1
+    assert 0.7 < time.monotonic() - begin < 1.6
     assert (answer.status, answer.text) == (503, "Not ready")
     begin = time.monotonic()
     for _ in range(10):

@@ -63,6 +63,8 @@ def wait_for_database(
                     return
             else:
                 since = None
+                # A question that hangs is asked again on a new connection.
+                connection.cut_off()
                 reason = " ".join(report.results[0].reason.split())
                 if now - begin > timeout:
                     raise TimeoutError(f"database {database!r}: no connection within {timeout:g} s: {reason}")
