@@ -33,15 +33,18 @@ _monitors: dict[tuple[int, str], monitor.Monitor] = {}
 _lock = threading.Lock()
 
 
-def start(interval: float = 10, *, unit: str | bool | Unit | None = None, **options: Any) -> monitor.Monitor | None:
+def start(
+    interval: float = 10, *, unit: str | bool | Unit | None = None, declare: bool = False, **options: Any
+) -> monitor.Monitor | None:
     """
     Asks every readiness probe now, and each ``interval`` seconds from now on in a thread, and says in the unit what it
     found. Who forks does so after it has returned, or has a start() of its own in each child.
 
     ``unit`` is that of the setting DJK8S_UNIT if None, and the default one if that names none. A unit that nobody holds
     is loaded, and declared healthy when the Monitor has its first word in it, so that it is not ready before it was
-    asked; where this process, or one that it descends from, has loaded it, that is left as it is. ``options`` are those
-    of Monitor. Django is set up if nobody has done so. A second call returns the Monitor that runs.
+    asked; where this process, or one that it descends from, has loaded it, that is left as it is; with ``declare`` it
+    is declared healthy then, if nothing was declared yet. ``options`` are those of Monitor. Django is set up if nobody
+    has done so. A second call returns the Monitor that runs.
 
     None, and nothing is started: for a unit that another living process holds, which is logged; and in the ready() of
     an AppConfig for a command of manage.py, such as migrate or probe, which must not speak for the worker. A worker
@@ -54,17 +57,19 @@ def start(interval: float = 10, *, unit: str | bool | Unit | None = None, **opti
         # Before the application, as in gunicorn's post_fork.
         django.setup()
     if apps.ready:
-        return _start(interval, unit, options)
+        return _start(interval, unit, declare, options)
     if _is_command():
         return None
     try:
-        return _start(interval, unit, options)
+        return _start(interval, unit, declare, options)
     except LivenessError as error:
         logging.getLogger("liveness").error("liveness: no monitor is started: %s", error)
         return None
 
 
-def _start(interval: float, unit: str | bool | Unit | None, options: dict[str, Any]) -> monitor.Monitor | None:
+def _start(
+    interval: float, unit: str | bool | Unit | None, declare: bool, options: dict[str, Any]
+) -> monitor.Monitor | None:
     # Only once Django is set up: these read its settings.
     from . import readiness
 
@@ -88,7 +93,7 @@ def _start(interval: float, unit: str | bool | Unit | None, options: dict[str, A
         if not is_taken:
             return None
         _monitors[key] = made.start()
-        if is_new:
+        if is_new or (declare and state.Directory(chosen.path).read("error") is None):
             chosen.set()
         return made
 

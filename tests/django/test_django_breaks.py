@@ -14,6 +14,7 @@ from typing import Any
 
 import django.db
 import pytest
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from judge import Judge
@@ -21,7 +22,7 @@ from project import Project
 from services import Postgres, Silence
 from stage import until
 
-from liveness import endpoint
+from liveness import Unit, endpoint
 from liveness.django import middleware, monitor, readiness
 from liveness.django.probes import DatabaseProbe, NotReady, ReadinessProbe
 
@@ -79,6 +80,26 @@ def test_an_async_probe_is_ready_again_after_a_restart_of_the_database(
             assert server.get("/readyz").status == 503
             postgres.start()
         until(lambda: server.get("/readyz").status == 200)
+
+
+class Threaded(ReadinessProbe):
+    """Does what the asynchronous ORM does: it works in a thread."""
+
+    async def ready(self, request: HttpRequest | None) -> None:
+        await sync_to_async(threading.get_ident)()
+
+
+def test_an_async_probe_is_ready_in_a_child_that_was_forked_after_it_was_asked() -> None:
+    async def process_wide() -> None:
+        await sync_to_async(threading.get_ident)()
+
+    # The executor of the process has a thread from here on, which no child has.
+    asyncio.run(process_wide())
+    assert readiness.Readiness([Threaded()]).ready() is None
+    child = os.fork()
+    if not child:
+        os._exit(0 if readiness.Readiness([Threaded()]).ready() is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 class Swallow:
@@ -217,6 +238,26 @@ def test_a_unit_is_not_ready_before_its_database_was_asked(
     finally:
         started[0].stop()
         started[0].unit.reset()
+
+
+def test_a_unit_that_was_loaded_is_declared_healthy_if_told_and_an_alarm_stands(
+    rundir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIVENESS_RUNDIR", str(rundir))
+    judge = Judge(rundir)
+    unit = Unit("u")
+    unit.load([])
+    for declare, said in ((False, "not set"), (True, "healthy")):
+        made = monitor.start(60, unit=unit, declare=declare)
+        assert made is not None
+        assert judge("u").startswith(said)
+        made.stop()
+    unit.set(7, "queue lost")
+    made = monitor.start(60, unit=unit, declare=True)
+    assert made is not None
+    assert judge("u") == "error 7: queue lost"
+    made.stop()
+    unit.reset()
 
 
 def test_starts_at_once_and_by_turns_are_one(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,10 @@ class Command(BaseCommand):
         liveness.load([])
         # Before set(), so that a hang is found from the beginning.
         liveness.beat(TTL)
-        liveness.set()
-        # From here on health.sh ready says whether the database is there.
+        # From here on health.sh ready says whether the database is there; before set(), so that it is not ready until
+        # that was asked.
         started = monitor.start(interval=5)
+        liveness.set()
         while not self.draining:
             liveness.beat(TTL)
             self.work()
