@@ -260,8 +260,12 @@ def test_a_unit_that_was_loaded_is_declared_healthy_if_told_and_an_alarm_stands(
     unit.reset()
 
 
-def test_starts_at_once_and_by_turns_are_one(rundir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starts_at_once_and_by_turns_are_one(
+    rundir: Path, silence: Silence, databases: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LIVENESS_RUNDIR", str(rundir))
+    # So that each of them waits in the middle.
+    databases(default=silence.configured())
     with ThreadPoolExecutor(4) as many:
         found = set(many.map(lambda _: monitor.start(60, unit="u"), range(4)))
     (one,) = found
