@@ -18,7 +18,7 @@ from manifests import spec_of
 from stage import ROOT, Puppet, until
 
 import liveness
-from liveness import cli, endpoint, linux, probe, resources
+from liveness import access_log, cli, endpoint, linux, probe, resources
 from liveness.checks import Check, run
 from liveness.flask import settings
 from liveness.monitor import Monitor
@@ -178,6 +178,11 @@ def test_the_settings_for_flask_in_the_manual_are_those_that_there_are() -> None
     table = MANUAL.split("@node Settings for Flask")[1].split("@table @code")[1].split("@end table")[0]
     assert set(re.findall(r"^@item (\w+)$", table, re.M)) == {*settings.DEFAULTS, "BACKEND_TIMEOUT"}
     assert f"{endpoint.DEADLINE:g} unless told" in table
+
+
+def test_there_is_a_line_for_the_access_log_of_each_server() -> None:
+    node = MANUAL.split("@node Access logs")[1].split("@node ")[0]
+    assert re.findall(r'\["/livez"\], \["([a-z.]+)"\]', node) == list(access_log.LOGGERS)
 
 
 def test_the_verbs_in_the_manual_take_what_the_functions_do() -> None:

@@ -78,12 +78,17 @@ def strict(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         tmp_path_factory.mktemp("strict"),
         ALLOWED_HOSTS=["example.org"],
         SECURE_SSL_REDIRECT=True,
+        SECURE_PROXY_SSL_HEADER=("HTTP_X_FORWARDED_PROTO", "https"),
         MIDDLEWARE=[
             MIDDLEWARE,
             "django.middleware.security.SecurityMiddleware",
             "django.middleware.common.CommonMiddleware",
+            # Of a database in which there is no table for them.
+            "django.contrib.sessions.middleware.SessionMiddleware",
             "touchy.TouchyMiddleware",
         ],
+        INSTALLED_APPS=["django.contrib.sessions", "liveness.django"],
+        SESSION_SAVE_EVERY_REQUEST=True,
     )
     project.write("touchy.py", TOUCHY)
     with project.serve(request.param) as server:
@@ -105,6 +110,11 @@ def test_a_probe_is_answered_before_anything_else_has_a_say(strict: Server, path
 )
 def test_everything_else_passes_through(strict: Server, method: str, path: str) -> None:
     assert strict.get(path, method=method, headers={"Host": "example.org"}).status == 301
+
+
+def test_what_breaks_behind_the_middleware_breaks(strict: Server) -> None:
+    headers = {"Host": "example.org", "X-Forwarded-Proto": "https"}
+    assert strict.get("/hello", headers=headers).status == 500
 
 
 class Moody:
