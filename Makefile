@@ -22,7 +22,7 @@ test-frameworks: .venv/ready ## the tests of each integration on older versions 
 e2e: .venv/ready ## a real kubelet runs the probes (root; the first time it is built, in minutes)
 	@tests/e2e/run.sh
 
-bench: .venv/ready ## what the probe and the verbs cost, beside what people use today (three minutes)
+bench: .venv/ready ## what probe, verbs and endpoints cost, beside what people use today (four minutes)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@.venv/bin/python bench/probe.py
 	@.venv/bin/python bench/verbs.py
