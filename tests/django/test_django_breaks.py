@@ -63,6 +63,18 @@ def test_a_probe_of_ones_own_opens_no_pool_of_the_process(postgres: Postgres, tm
     assert asked.communicate(timeout=60)[0] == "0\n"
 
 
+def test_a_database_without_its_driver_is_no_matter_of_who_does_not_ask_it(databases: Callable[..., Any]) -> None:
+    class Elsewhere(ReadinessProbe):
+        def ready(self, request: HttpRequest | None) -> None:
+            with django.db.connections["default"].cursor() as cursor:
+                cursor.execute("SELECT 1")
+
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    databases(default=sqlite, other={"ENGINE": "no.such.backend", "NAME": "x"})
+    assert readiness.Readiness([Elsewhere()]).ready() is None
+    assert readiness.Readiness([DatabaseProbe()]).ready() is not None
+
+
 @pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
 def test_an_async_probe_is_ready_again_after_a_restart_of_the_database(
     postgres: Postgres, tmp_path: Path, kind: str
