@@ -32,10 +32,6 @@ _LIMITS: dict[str, dict[str, int]] = {
 }
 
 
-# Options that Django turns into statements on each new connection.
-_SET_UP = ("assume_role", "init_command")
-
-
 def limited(alias: str) -> BaseDatabaseWrapper:
     """
     A new wrapper with limits on its time, which is in nobody's list: who asks for it closes it.
@@ -159,12 +155,14 @@ class Database:
         parameters = self._wrapper.get_connection_params()
         # Any: a backend has more than the base of all.
         wrapper: Any = self._wrapper
-        sets_up = any(name in wrapper.settings_dict["OPTIONS"] for name in _SET_UP)
-        if wrapper.vendor == "sqlite" and not sets_up:
+        if wrapper.vendor == "sqlite":
             # Without the functions that Django adds to it, which take by far the most of the time.
-            return wrapper.Database.connect(**parameters)
+            self._connection = wrapper.Database.connect(**parameters)
+            for command in filter(str.strip, wrapper.init_commands):
+                self._connection.execute(command)
+            return self._connection
         connection = wrapper.get_new_connection(parameters)
-        if sets_up:
+        if "assume_role" in wrapper.settings_dict["OPTIONS"]:
             # What the application does first may be what fails.
             wrapper.connection = self._connection = connection
             wrapper.init_connection_state()
