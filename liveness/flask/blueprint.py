@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, current_app, request
 
 from .. import endpoint
-from ..checks import Check, Result, run
+from ..checks import TIMED_OUT, Check, Result, run
 from ..probe import Verdict
 from .dependencies import CASCADE, Dependency, url_of
 from .errors import HealthError
@@ -83,7 +83,6 @@ def nested_health_check(check_name: str) -> Response:
         asked.ask_dependencies(check_name)
     if check_name in checks_with_pluggable_functions:
         asked.ask_functions(check_name)
-    asked.judge(asked.settings.joined().ready())
     return asked.status()
 
 
@@ -95,7 +94,6 @@ def health() -> Response:
     for group in dict.fromkeys(checks_with_pluggable_functions):
         asked.ask_functions(group)
     asked.settings.version_function()
-    asked.judge(asked.settings.joined().ready())
     return asked.report()
 
 
@@ -118,9 +116,11 @@ class _Asked:
         self.settings = Settings(self._app)
         for key in self.settings.ignored:
             self._kept.say_once(self._app, f"Z_ENDPOINTS: {key}: no such setting")
-        limits = Settings(self._app)
-        self._limits = Limits(limits.timeout(self._app.config.get("BACKEND_TIMEOUT")), limits.ttl())
-        self._errors_of_limits = limits.errors[len(self.settings.errors) :]
+        before = len(self.settings.errors)
+        self._limits = Limits(self.settings.timeout(self._app.config.get("BACKEND_TIMEOUT")), self.settings.ttl())
+        # Those are no matter of readiness, unless it asks dependencies.
+        self._errors_of_limits = self.settings.errors[before:]
+        del self.settings.errors[before:]
         # In the order of the report: name, and check, or what is known of it already.
         self._wanted: list[tuple[str, Check | None, Dependency | None]] = []
         self._verdict: Verdict | None = None
@@ -142,10 +142,6 @@ class _Asked:
     def ask_functions(self, group: str) -> None:
         for name, function in self.settings.functions(group).items():
             self._wanted.append((name, self._kept.function(group, name, function, self._limits), None))
-
-    def judge(self, verdict: Verdict | None) -> None:
-        """The word of the state unit, if there is one."""
-        self._verdict = verdict
 
     def status(self) -> Response:
         """Waits for all, and tells whether all is well."""
@@ -173,6 +169,8 @@ class _Asked:
             return _status(self._is_well)
 
     def _run(self) -> None:
+        # The word of the state unit, if there is one.
+        self._verdict = self.settings.joined().ready()
         checks = [check for _, check, _ in self._wanted if check is not None]
         report = run(checks, deadline=self._limits.timeout)
         self._results = {result.name: result for result in report.results}
@@ -183,7 +181,7 @@ class _Asked:
 
     def _details(self, dependency: Dependency | None, result: Result | None) -> dict[str, Any]:
         """What a dependency has answered; nothing if it has not."""
-        if dependency is None or result is None or result.outcome == "timed out":
+        if dependency is None or result is None or result.outcome == TIMED_OUT:
             return {}
         return dependency.details if self.settings.is_on("show_details") else {}
 
