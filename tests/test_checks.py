@@ -365,6 +365,20 @@ def test_a_child_process_does_not_wait_for_what_its_parent_was_at(gate: Gate) ->
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_a_child_that_is_forked_while_a_check_begins_runs_checks_and_threads() -> None:
+    for _ in range(20):
+        checks = [Check(name, passes) for name in ("a", "b")]
+        checks[0]._begin()
+        child = os.fork()
+        if not child:
+            try:
+                is_alone = threading.active_count() == 1
+                os._exit(0 if is_alone and run(checks) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_no_thread_left_is_a_failure_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -446,7 +460,7 @@ def test_who_gave_no_answer_is_asked_again_and_nobody_waits_until_it_has_answere
     assert report.results[0].outcome == "timed out"
     assert report.results[0].reason == "no answer in time when last asked, and none yet"
     assert time.monotonic() - begin < 0.15
-    assert gate.came == 2
+    until(lambda: gate.came == 2)
     # That one was prompt enough, so the next is waited for.
     gate.opened.set()
     until(lambda: check._flight is None)
