@@ -44,6 +44,7 @@ setup(
             "Django>=5.2",
             "django-stubs",
             "Flask",
+            "gevent",
             "gunicorn",
             "hypothesis",
             "kubernetes-validate",

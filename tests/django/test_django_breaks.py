@@ -21,6 +21,7 @@ from judge import Judge
 from project import Project
 from services import Postgres, Silence
 from stage import until
+from web import GUNICORN, Kubelet
 
 from liveness import Unit, endpoint
 from liveness.django import middleware, monitor, readiness
@@ -179,6 +180,7 @@ def swallow(postgres: Postgres) -> Iterator[Swallow]:
     made.close()
 
 
+@pytest.mark.usefixtures("way")
 def test_a_question_that_is_never_answered_is_asked_again(
     swallow: Swallow, postgres: Postgres, databases: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +207,21 @@ def test_a_question_of_a_probe_of_ones_own_that_is_never_answered_is_asked_again
     assert made.ready() is not None
     swallow.is_on = False
     until(lambda: made.ready() is None)
+
+
+def test_a_database_that_never_answers_holds_up_nobody_in_a_gevent_worker(
+    swallow: Swallow, postgres: Postgres, tmp_path: Path
+) -> None:
+    """All its requests share one thread, which nothing may keep: not libpq, which would wait by itself."""
+    project = Project(tmp_path, postgres.configured(PORT=swallow.port))
+    with project.serve(command=[*GUNICORN, "--worker-class", "gevent", "app:app"]) as server:
+        kubelet = Kubelet(server.port, ["/livez", "/readyz"], period=0.2)
+        until(lambda: swallow.swallowed and len(kubelet.probes["/readyz"]) > 5)
+        probes = kubelet.end()
+        assert [probe for probe in probes["/livez"] if not probe.passed] == []
+        assert [probe for probe in probes["/readyz"] if probe.passed] == []
+        swallow.is_on = False
+        until(lambda: server.get("/readyz").status == 200)
 
 
 def test_what_was_slow_once_is_waited_for_by_the_next_probe_of_a_kubelet() -> None:
