@@ -5,9 +5,10 @@ What probes cost in Django, beside django-kubernetes, which had the same setting
 
 Writes bench/of_django.json. In each of 200 rounds unless told, one process asks both, in an order of chance: the
 handler of WSGI, with the middleware of the one and of the other, for something that passes through, for /livez, and for
-/readyz with SQLite and with a PostgreSQL that is started for it; microseconds of one request, on one core, and with
-PostgreSQL on all cores, too. Then, in a quarter of the rounds, the commands: CPU and wall time of one manage.py probe
---live of each, and of health.sh, in milliseconds.
+/readyz with SQLite and with a PostgreSQL that is started for it; microseconds of one request. All run on one core; with
+PostgreSQL on all cores, too, one request at a time with a pause before each, as a kubelet asks, and without a pause.
+Then, in a quarter of the rounds, the commands: CPU and wall time of one manage.py probe --live of each, and of
+health.sh, in milliseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from timing import Summary, calls, commands, ratios, summary, tool, write  # noq
 
 PACKAGES = {"liveness": "liveness.django", "django-kubernetes": "djk8s"}
 BASE = "django-kubernetes"
-ALL = "all cores"
+#: Seconds in which the process that PostgreSQL had for the last request ends.
+PAUSE = 0.02
 URLS = """
 from django.http import HttpResponse
 from django.urls import path
@@ -52,7 +54,9 @@ execute_from_command_line(sys.argv)
 """
 
 
-def ask(database: dict[str, Any], paths: dict[str, str], each: int, rounds: int) -> dict[str, list[float]]:
+def ask(
+    database: dict[str, Any], paths: dict[str, str], rounds: int, each: int, pause: float = 0
+) -> dict[str, list[float]]:
     """In a process of its own, in a folder with urls.py: microseconds of one request, for each path and package."""
     sys.path.insert(0, "")
 
@@ -91,7 +95,7 @@ def ask(database: dict[str, Any], paths: dict[str, str], each: int, rounds: int)
             handler = WSGIHandler()
         for what, path in paths.items():
             functions[f"{what}, {name}"] = asking(handler, path)
-    return calls(functions, each, rounds)
+    return calls(functions, each, rounds, pause)
 
 
 def requests(folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -104,13 +108,15 @@ def requests(folder: Path, rounds: int) -> dict[str, list[float]]:
     # To wake another core takes as long as what is compared, and now and then is needed and now and then not.
     os.sched_setaffinity(0, {max(cores)})
     try:
-        found = _apart(folder, sqlite, paths, 20, rounds)
+        found = _apart(folder, sqlite, paths, rounds, 20)
         with Postgres() as postgres:
-            found.update(_apart(folder, postgres.configured(), {"/readyz, PostgreSQL": "/readyz"}, 3, rounds))
+            found.update(_apart(folder, postgres.configured(), {"/readyz, PostgreSQL, one core": "/readyz"}, rounds, 3))
     finally:
         os.sched_setaffinity(0, cores)
     with Postgres() as postgres:
-        found.update(_apart(folder, postgres.configured(), {f"/readyz, PostgreSQL, {ALL}": "/readyz"}, 3, rounds))
+        for what, each, pause in (("", 1, PAUSE), (", without a pause", 3, 0)):
+            asked = {f"/readyz, PostgreSQL{what}": "/readyz"}
+            found.update(_apart(folder, postgres.configured(), asked, rounds, each, pause))
     return found
 
 

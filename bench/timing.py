@@ -55,11 +55,14 @@ def commands(
     return times
 
 
-def calls(functions: Mapping[str, Callable[[], object]], each: int, rounds: int) -> dict[str, list[float]]:
-    """Microseconds of one call of each function, on average of so many in a row, round by round."""
+def calls(
+    functions: Mapping[str, Callable[[], object]], each: int, rounds: int, pause: float = 0
+) -> dict[str, list[float]]:
+    """Microseconds of one call of each function, on average of so many in a row after a pause, round by round."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in shuffled(functions):
+            time.sleep(pause)
             begin = time.perf_counter()
             for _ in range(each):
                 function()
