@@ -131,7 +131,7 @@ class _Asked:
 
     def __init__(self, probe: ReadinessProbe) -> None:
         self.probe = probe
-        self._uses_django = type(probe).ready not in ON_THEIR_OWN
+        self._uses_django = getattr(type(probe), "ready", None) not in ON_THEIR_OWN
         # That of the last who asked. It stays until the next: a thread that begins late must still find it.
         self.request: HttpRequest | None = None
         # That of the last run, if it was one.
