@@ -14,8 +14,6 @@ from django.core.cache import caches
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from . import postgresql
-
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -142,9 +140,6 @@ class Database:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            if isinstance(self._connection, postgresql.Connection):
-                self._connection.ask(self._query)
-                return
             cursor = self._connection.cursor()
             try:
                 cursor.execute(self._query)
@@ -166,8 +161,6 @@ class Database:
             for command in filter(str.strip, wrapper.init_commands):
                 self._connection.execute(command)
             return self._connection
-        if wrapper.vendor == "postgresql" and postgresql.can_ask(wrapper):
-            return postgresql.Connection(parameters)
         connection = wrapper.get_new_connection(parameters)
         if "assume_role" in wrapper.settings_dict["OPTIONS"]:
             # What the application does first may be what fails.

@@ -220,7 +220,3 @@ def _ping(cache: object) -> None:
             client._client(connection_pool=pool).ping()
         finally:
             pool.disconnect()
-
-
-#: What asks on connections of its own, and closes them: of Django's there are none to give it, and none to close.
-ON_THEIR_OWN = frozenset({DatabaseProbe.ready, MemcachedProbe.ready, RedisProbe.ready})

@@ -20,7 +20,7 @@ from .. import endpoint
 from ..checks import TIMED_OUT, Check, Result, run
 from . import conf
 from .database import LIMIT, cut_off, let_go, shut_all, use_own
-from .probes import ON_THEIR_OWN, DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
+from .probes import DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -127,11 +127,10 @@ class ProbeCheck(Check):
 class _Asked:
     """What a check calls: asks the probe, and keeps what it refused with."""
 
-    __slots__ = ("_began", "_own", "_uses_django", "probe", "refusal", "request", "said")
+    __slots__ = ("_began", "_own", "probe", "refusal", "request", "said")
 
     def __init__(self, probe: ReadinessProbe) -> None:
         self.probe = probe
-        self._uses_django = getattr(type(probe), "ready", None) not in ON_THEIR_OWN
         # That of the last who asked. It stays until the next: a thread that begins late must still find it.
         self.request: HttpRequest | None = None
         # That of the last run, if it was one.
@@ -157,15 +156,13 @@ class _Asked:
         has_failed = False
         self._began = time.monotonic()
         try:
-            if self._uses_django:
-                self._own = use_own()
+            self._own = use_own()
             answer = self.probe.ready(self.request)
         except BaseException as error:
             has_failed = True
             self._keep(error)
         finally:
-            if self._uses_django:
-                shut_all()
+            shut_all()
             self._own = []
             self._began = None
         if has_failed:

@@ -72,12 +72,3 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return handler
 
     return configure
-
-
-@pytest.fixture(params=["libpq", "driver"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to ask a PostgreSQL: what holds for one must hold for the other."""
-    from liveness.django import postgresql
-
-    if request.param == "driver":
-        monkeypatch.setattr(postgresql, "can_ask", lambda wrapper: False)

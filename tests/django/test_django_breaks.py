@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from django.test import RequestFactory, override_settings
 from judge import Judge
 from project import Project
 from services import Postgres, Silence
-from stage import until
+from stage import ROOT, until
 from web import GUNICORN, Kubelet
 
 from liveness import Unit, endpoint
@@ -180,7 +182,6 @@ def swallow(postgres: Postgres) -> Iterator[Swallow]:
     made.close()
 
 
-@pytest.mark.usefixtures("way")
 def test_a_question_that_is_never_answered_is_asked_again(
     swallow: Swallow, postgres: Postgres, databases: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,63 @@ def test_a_database_that_never_answers_holds_up_nobody_in_a_gevent_worker(
         assert [probe for probe in probes["/readyz"] if probe.passed] == []
         swallow.is_on = False
         until(lambda: server.get("/readyz").status == 200)
+
+
+TICKS = """
+import threading, time
+import django
+django.setup()
+from liveness.django.database import Database
+
+def ask():
+    try:
+        Database("default").ask()
+    except Exception as error:
+        print("ended:", error)
+
+thread = threading.Thread(target=ask)
+begin = last = time.monotonic()
+thread.start()
+gap = 0
+while thread.is_alive():
+    time.sleep(0.01)
+    gap, last = max(gap, time.monotonic() - last), time.monotonic()
+print(last - begin > 1.5, gap < 1, gap)
+"""
+
+
+def test_a_name_server_that_never_answers_holds_up_no_other_thread(postgres: Postgres, tmp_path: Path) -> None:
+    private = ["unshare", "--mount", "--propagation", "private"]
+    if os.geteuid() or subprocess.run([*private, "true"], check=False).returncode:
+        pytest.skip("only root has mounts of its own")
+    project = Project(tmp_path, postgres.configured(HOST="db.shop.invalid"))
+    project.write("ticks.py", TICKS)
+    project.write("resolv.conf", "nameserver 127.0.0.9\noptions timeout:2 attempts:1\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.9", 53))
+        done = subprocess.run(
+            [
+                *private,
+                "sh",
+                "-c",
+                'mount --bind resolv.conf /etc/resolv.conf && exec "$@"',
+                "sh",
+                sys.executable,
+                "ticks.py",
+            ],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
+                "DJANGO_SETTINGS_MODULE": "settings",
+            },
+            stdout=subprocess.PIPE,
+            timeout=60,
+            text=True,
+            check=True,
+        )
+    assert "True True" in done.stdout, done.stdout
+    assert "ended:" in done.stdout
 
 
 def test_what_was_slow_once_is_waited_for_by_the_next_probe_of_a_kubelet() -> None:

@@ -34,7 +34,6 @@ def said(probe: probes.ReadinessProbe | None = None) -> str:
     return "Ok" if refusal is None else refusal.content
 
 
-@pytest.mark.usefixtures("way")
 def test_a_database_that_answers_is_ready_and_no_connection_stays(postgres: Postgres, databases: Configure) -> None:
     databases(default=postgres.configured(), other=postgres.configured(CONN_MAX_AGE=None))
     for _ in range(5):
@@ -42,7 +41,6 @@ def test_a_database_that_answers_is_ready_and_no_connection_stays(postgres: Post
     until(lambda: postgres.sessions() == 0)
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("changes", [{"PASSWORD": "wrong"}, {"NAME": "no_such"}, {"USER": "nobody"}, {"PORT": 1}])
 def test_one_that_cannot_be_used_is_not_ready(
     postgres: Postgres, databases: Configure, changes: dict[str, Any]
@@ -51,7 +49,6 @@ def test_one_that_cannot_be_used_is_not_ready(
     assert said() == DOWN
 
 
-@pytest.mark.usefixtures("way")
 def test_one_without_a_free_connection_is_not_ready(postgres: Postgres, databases: Configure) -> None:
     databases(default=postgres.configured())
     held = []
@@ -66,7 +63,6 @@ def test_one_without_a_free_connection_is_not_ready(postgres: Postgres, database
     until(lambda: said() == "Ok")
 
 
-@pytest.mark.usefixtures("way")
 def test_one_that_is_stopped_and_started_again_is_not_ready_and_ready_again(
     postgres: Postgres, databases: Configure
 ) -> None:
@@ -81,7 +77,6 @@ def test_one_that_is_stopped_and_started_again_is_not_ready_and_ready_again(
     assert made.ready() is None
 
 
-@pytest.mark.usefixtures("way")
 def test_one_that_hangs_is_given_up_in_time_and_found_again(postgres: Postgres, databases: Configure) -> None:
     databases(default=postgres.configured())
     made = readiness.Readiness([DatabaseProbe()])
@@ -106,7 +101,6 @@ def test_one_that_hangs_is_given_up_in_time_and_found_again(postgres: Postgres, 
     until(lambda: postgres.sessions() == 0)
 
 
-@pytest.mark.usefixtures("way")
 def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     postgres: Postgres, silence: Silence, databases: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +132,6 @@ def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure)
     assert handler.settings["default"]["OPTIONS"] == options
 
 
-@pytest.mark.usefixtures("way")
 def test_a_connection_that_is_kept_between_two_questions_sits_in_no_transaction(
     postgres: Postgres, databases: Configure
 ) -> None:
