@@ -7,6 +7,7 @@ A probe must find out whether the database answers, and must not leave a thread 
 from __future__ import annotations
 
 import os
+import select
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -140,16 +141,24 @@ class Database:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            cursor = self._connection.cursor()
-            try:
-                cursor.execute(self._query)
-                if cursor.fetchone() is None:
-                    raise RuntimeError("no row in answer to a SELECT")
-            finally:
-                cursor.close()
+            libpq = getattr(self._connection, "pgconn", None)
+            # eventlet takes poll() away.
+            if libpq is not None and hasattr(select, "poll"):
+                _ask_libpq(libpq, self._query)
+            else:
+                self._ask_cursor()
         except BaseException:
             self.close()
             raise
+
+    def _ask_cursor(self) -> None:
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self._query)
+            if cursor.fetchone() is None:
+                raise RuntimeError("no row in answer to a SELECT")
+        finally:
+            cursor.close()
 
     def _connect(self) -> Any:
         parameters = self._wrapper.get_connection_params()
@@ -193,3 +202,32 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _ask_libpq(connection: Any, query: str) -> None:
+    """
+    Asks a connection of psycopg 3 as its cursor does, which takes longer to make than to ask.
+
+    It waits in poll(), and not in libpq, so that where threads are greenlets the others run meanwhile. Raises what
+    psycopg raises, and RuntimeError if anything but one row comes.
+    """
+    from psycopg.pq import ExecStatus
+
+    rows = 0
+    connection.send_query(query.encode())
+    while (answer := _next_of(connection)) is not None:
+        if answer.status != ExecStatus.TUPLES_OK:
+            said = answer.error_message.decode("utf-8", "replace").strip()
+            raise RuntimeError(f"no row in answer to a SELECT: {said}")
+        rows += answer.ntuples
+    if rows != 1:
+        raise RuntimeError(f"{rows} rows in answer to a SELECT")
+
+
+def _next_of(connection: Any) -> Any:
+    while (is_unsent := connection.flush()) or connection.is_busy():
+        waiting = select.poll()
+        waiting.register(connection.socket, select.POLLIN | (select.POLLOUT if is_unsent else 0))
+        waiting.poll()
+        connection.consume_input()
+    return connection.get_result()

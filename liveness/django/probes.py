@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _SQLITE = "django.db.backends.sqlite3"
+# What connects by its parameters alone; another might ask a database or a cache for them.
+_PLAIN = {_SQLITE, "django.db.backends.postgresql", "django.db.backends.mysql", "django.db.backends.oracle"}
 
 
 class NotReady(Exception):
@@ -100,10 +102,17 @@ class DatabaseProbe(ReadinessProbe):
 
     def is_local(self) -> bool:
         """All are SQLite: there is nobody but the disk to wait for, and no thread is needed that could be given up."""
+        return self._has_only({_SQLITE})
+
+    def is_alone(self) -> bool:
+        """It uses no connection but those that it makes, and closes, itself."""
+        return self._has_only(_PLAIN)
+
+    def _has_only(self, engines: set[str]) -> bool:
         from django.db import connections
 
-        engines = (configured["ENGINE"] for configured in connections.settings.values())
-        return type(self).ready is DatabaseProbe.ready and all(engine == _SQLITE for engine in engines)
+        configured = {database["ENGINE"] for database in connections.settings.values()}
+        return type(self).ready is DatabaseProbe.ready and configured <= engines
 
     def ready(self, request: HttpRequest | None) -> None:
         """Raises NotReady if one does not."""

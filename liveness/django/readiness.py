@@ -154,15 +154,18 @@ class _Asked:
     def __call__(self) -> object:
         answer: Any = None
         has_failed = False
+        is_alone = isinstance(self.probe, DatabaseProbe) and self.probe.is_alone()
         self._began = time.monotonic()
         try:
-            self._own = use_own()
+            if not is_alone:
+                self._own = use_own()
             answer = self.probe.ready(self.request)
         except BaseException as error:
             has_failed = True
             self._keep(error)
         finally:
-            shut_all()
+            if not is_alone:
+                shut_all()
             self._own = []
             self._began = None
         if has_failed:

@@ -142,6 +142,67 @@ def test_a_connection_that_is_kept_between_two_questions_sits_in_no_transaction(
         asked.ask()
 
 
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("SELECT 1/0", "division by zero"),
+        ("SELECT 1; SELECT 1/0", "division by zero"),
+        ("SELECT 1 WHERE false", "0 rows"),
+        ("SELECT 1; COPY (SELECT 1) TO STDOUT", "no row"),
+        ("COPY (SELECT 1) TO STDOUT", "no row"),
+        ("", "no row"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "terminat"),
+    ],
+)
+def test_what_is_not_one_row_is_an_error_and_the_next_question_begins_anew(
+    postgres: Postgres, databases: Configure, query: str, text: str
+) -> None:
+    """What a proxy in between may answer."""
+    databases(default=postgres.configured())
+    with Database("default") as asked:
+        asked._query, good = query, asked._query
+        with pytest.raises(Exception, match=text):
+            asked.ask()
+        asked._query = good
+        asked.ask()
+    until(lambda: postgres.sessions() == 0)
+
+
+TENANTS = """
+from django.db import connections
+from django.db.backends.postgresql import base
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    def get_connection_params(self):
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT 'app'")
+            (name,) = cursor.fetchone()
+        return {**super().get_connection_params(), "dbname": name}
+"""
+
+
+def test_an_engine_that_asks_another_database_uses_up_no_pool_of_the_application(
+    postgres: Postgres, databases: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("psycopg_pool", reason="there is no psycopg_pool")
+    (tmp_path / "tenants").mkdir()
+    (tmp_path / "tenants" / "__init__.py").touch()
+    (tmp_path / "tenants" / "base.py").write_text(TENANTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = {"min_size": 1, "max_size": 2, "timeout": 2}
+    handler = databases(
+        default=postgres.configured(OPTIONS={"pool": pool}), other=postgres.configured(ENGINE="tenants", NAME="x")
+    )
+    for _ in range(4):
+        assert said() == "Ok"
+    try:
+        with handler["default"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        handler["default"].close()
+        handler["default"].close_pool()
+
+
 def test_what_a_probe_of_ones_own_opens_in_its_thread_is_closed(postgres: Postgres, databases: Configure) -> None:
     class Own(probes.ReadinessProbe):
         def ready(self, request: object) -> None:
