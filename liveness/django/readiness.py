@@ -153,10 +153,10 @@ class _Asked:
 
     def __call__(self) -> object:
         answer: Any = None
-        has_failed = False
-        is_alone = isinstance(self.probe, DatabaseProbe) and self.probe.is_alone()
+        has_failed = is_alone = False
         self._began = time.monotonic()
         try:
+            is_alone = isinstance(self.probe, DatabaseProbe) and self.probe.is_alone()
             if not is_alone:
                 self._own = use_own()
             answer = self.probe.ready(self.request)
