@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import select
 import socket
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import caches
@@ -16,6 +18,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 #: Seconds to connect in, and for a host that has vanished. Nobody waits so long for a probe; but a thread that waited
@@ -124,6 +127,65 @@ def cut_off(connection: Any) -> None:
         pass
 
 
+class Left:
+    """
+    A connection that has answered and is still open, for who waits for the answer to close.
+
+    The process that PostgreSQL has for it ends then, on whichever core it is woken, and libpq keeps the interpreter
+    while it tells it to: closed by the thread that has asked, it would keep the answer from who waits.
+    """
+
+    def __init__(self) -> None:
+        # Lists, of which one step is atomic: a lock could be held in the moment of a fork. Of each who waits its pid.
+        self._waiting: list[int] = []
+        self._databases: list[Database] = []
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within it somebody waits, and then closes it."""
+        pid = os.getpid()
+        self._waiting.append(pid)
+        try:
+            yield
+        finally:
+            self._waiting.remove(pid)
+            self.close()
+
+    @contextmanager
+    def by_this_thread(self) -> Iterator[None]:
+        """Within it what this thread has asked last is left open, if it can be closed without waiting for anybody."""
+        _here.left = self
+        try:
+            yield
+        finally:
+            _here.left = None
+
+    def put(self, database: Database) -> None:
+        """One more that is to be closed."""
+        self._databases.append(database)
+
+    def close_unless_awaited(self) -> None:
+        """For who has put it there, when the answer is given: nobody may be there any more."""
+        if os.getpid() not in self._waiting:
+            self.close()
+
+    def close(self) -> None:
+        """Closes it, if no other thread has."""
+        while self._databases:
+            try:
+                database = self._databases.pop()
+            except IndexError:
+                return
+            database.close()
+
+
+class _Here(threading.local):
+    left: Left | None = None
+
+
+_here = _Here()
+
+
 class Database:
     """
     One connection, made when it is first needed; a context manager that closes it.
@@ -132,6 +194,9 @@ class Database:
     """
 
     def __init__(self, alias: str) -> None:
+        if _here.left is not None:
+            # Never two at a time: the role may be allowed no more.
+            _here.left.close()
         self._wrapper = limited(alias)
         self._query = f"SELECT 1{self._wrapper.features.bare_select_suffix}"
         self._connection: Any = None
@@ -201,7 +266,11 @@ class Database:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # The socket of psycopg 3 never blocks.
+        if _here.left is not None and hasattr(self._connection, "pgconn"):
+            _here.left.put(self)
+        else:
+            self.close()
 
 
 def _ask_libpq(connection: Any, query: str) -> None:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -19,7 +20,7 @@ from django.core.signals import setting_changed
 from .. import endpoint
 from ..checks import TIMED_OUT, Check, Result, run
 from . import conf
-from .database import LIMIT, cut_off, let_go, shut_all, use_own
+from .database import LIMIT, Left, cut_off, let_go, shut_all, use_own
 from .probes import DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ class Readiness:
         return next((said[check] for check in self.checks if said[check] is not None), None)
 
     def _ask(self, checks: list[ProbeCheck], request: HttpRequest | None) -> dict[ProbeCheck, NotReady | None]:
-        for check in checks:
-            check.asked.request = request
-        results = run(checks, self.timeout).results
+        with ExitStack() as stack:
+            for check in checks:
+                check.asked.request = request
+                stack.enter_context(check.asked.left.waiting())
+            results = run(checks, self.timeout).results
         return {check: check.refusal(result) for check, result in zip(checks, results, strict=True)}
 
     def _of_unit(self, verdict: Verdict | None) -> NotReady | None:
@@ -95,6 +98,10 @@ class ProbeCheck(Check):
     def _begin(self) -> Any:
         self.asked.cut_off_a_hang()
         return super()._begin()
+
+    def _run(self, flight: Any) -> None:
+        super()._run(flight)
+        self.asked.left.close_unless_awaited()
 
     def is_local(self) -> bool:
         """It waits for nobody, and needs no thread."""
@@ -127,10 +134,12 @@ class ProbeCheck(Check):
 class _Asked:
     """What a check calls: asks the probe, and keeps what it refused with."""
 
-    __slots__ = ("_began", "_own", "probe", "refusal", "request", "said")
+    __slots__ = ("_began", "_own", "left", "probe", "refusal", "request", "said")
 
     def __init__(self, probe: ReadinessProbe) -> None:
         self.probe = probe
+        # What it has used.
+        self.left = Left()
         # That of the last who asked. It stays until the next: a thread that begins late must still find it.
         self.request: HttpRequest | None = None
         # That of the last run, if it was one.
@@ -157,9 +166,12 @@ class _Asked:
         self._began = time.monotonic()
         try:
             is_alone = isinstance(self.probe, DatabaseProbe) and self.probe.is_alone()
-            if not is_alone:
+            if is_alone:
+                with self.left.by_this_thread():
+                    self.probe.ready(self.request)
+            else:
                 self._own = use_own()
-            answer = self.probe.ready(self.request)
+                answer = self.probe.ready(self.request)
         except BaseException as error:
             has_failed = True
             self._keep(error)

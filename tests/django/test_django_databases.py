@@ -121,6 +121,85 @@ def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     until(lambda: made.ready() is None, 10)
 
 
+def of_connections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What happens to them from now on, each with the thread that does it."""
+    found: list[tuple[str, int]] = []
+
+    def noting(what: str, method: Callable[[Database], Any]) -> Callable[[Database], Any]:
+        def noted(self: Database) -> Any:
+            found.append((what, threading.get_ident()))
+            return method(self)
+
+        return noted
+
+    monkeypatch.setattr(Database, "_connect", noting("made", Database._connect))
+    monkeypatch.setattr(Database, "close", noting("closed", Database.close))
+    return found
+
+
+def test_one_is_closed_before_the_next_is_made_and_the_last_by_who_has_waited(
+    postgres: Postgres, databases: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases(default=postgres.configured(), other=postgres.configured(), third=postgres.configured())
+    found = of_connections(monkeypatch)
+    assert said() == "Ok"
+    assert [what for what, _ in found] == ["made", "closed"] * 3
+    *others, last = [thread for _, thread in found]
+    assert last == threading.get_ident()
+    assert last not in others
+
+
+def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_open(
+    postgres: Postgres, databases: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*_: object) -> None:
+        raise InterruptedError
+
+    databases(default=postgres.configured())
+    made = readiness.Readiness([DatabaseProbe()])
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    before = signal.signal(signal.SIGALRM, leave)
+    gc.disable()
+    try:
+        for is_interrupted in (False, True):
+            postgres.signal(signal.SIGSTOP)
+            try:
+                if is_interrupted:
+                    # The one before was too late: nobody waits for this but with a new Readiness.
+                    made = readiness.Readiness([DatabaseProbe()])
+                    signal.setitimer(signal.ITIMER_REAL, 0.2)
+                    with pytest.raises(InterruptedError):
+                        made.ready()
+                else:
+                    assert made.ready() is not None
+                    assert made.ready() is not None
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                postgres.signal(signal.SIGCONT)
+            until(lambda: threading.active_count() == threads)
+            assert len(os.listdir("/proc/self/fd")) == files
+    finally:
+        gc.enable()
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_in_a_child_nobody_waits_who_has_waited_in_its_parent(
+    postgres: Postgres, databases: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    databases(default=postgres.configured())
+    found = of_connections(monkeypatch)
+    left = database.Left()
+    with left.waiting():
+        child = os.fork()
+        if not child:
+            with left.by_this_thread(), Database("default") as asked:
+                asked.ask()
+            was_open = "closed" not in dict(found)
+            left.close_unless_awaited()
+            os._exit(0 if was_open and "closed" in dict(found) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure) -> None:
     options = {"connect_timeout": 17, "application_name": "shop", "pool": True}
     handler = databases(default={"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": options})

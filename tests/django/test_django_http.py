@@ -230,8 +230,8 @@ def test_a_probe_that_hangs_is_unavailable_in_its_time_and_then_at_once(moody: M
         assert moody.server.get("/readyz").status == 503
         assert moody.server.get("/livez").status == 200
     assert time.monotonic() - begin < 0.7
-    # That of the probe, and those that a server has for requests.
-    assert moody.threads() <= before + 2
+    # That of the probe, and up to four that a server has for requests: not one for each of those who asked.
+    assert moody.threads() <= before + 5
     moody.set("fine")
     until(moody.is_ready)
 
