@@ -7,6 +7,7 @@ Writes bench/of_django.json. In each of 200 rounds unless told, one process asks
 handler of WSGI, with the middleware of the one and of the other, for something that passes through, for /livez, and for
 /readyz with SQLite and with a PostgreSQL that is started for it; microseconds of one request. All run on one core; with
 PostgreSQL on all cores, too, one request at a time with a pause before each, as a kubelet asks, and without a pause.
+PostgreSQL is asked in three times as many rounds, since it starts a process each time, which takes now more, now less.
 Then, in a quarter of the rounds, the commands: CPU and wall time of one manage.py probe --live of each, and of
 health.sh, in milliseconds.
 """
@@ -108,15 +109,16 @@ def requests(folder: Path, rounds: int) -> dict[str, list[float]]:
     # To wake another core takes as long as what is compared, and now and then is needed and now and then not.
     os.sched_setaffinity(0, {max(cores)})
     try:
-        found = _apart(folder, sqlite, paths, rounds, 20)
+        found = _apart(folder, sqlite, paths, rounds, 100)
         with Postgres() as postgres:
-            found.update(_apart(folder, postgres.configured(), {"/readyz, PostgreSQL, one core": "/readyz"}, rounds, 3))
+            asked = {"/readyz, PostgreSQL, one core": "/readyz"}
+            found.update(_apart(folder, postgres.configured(), asked, rounds * 3, 3))
     finally:
         os.sched_setaffinity(0, cores)
     with Postgres() as postgres:
         for what, each, pause in (("", 1, PAUSE), (", without a pause", 3, 0)):
             asked = {f"/readyz, PostgreSQL{what}": "/readyz"}
-            found.update(_apart(folder, postgres.configured(), asked, rounds, each, pause))
+            found.update(_apart(folder, postgres.configured(), asked, rounds * 3, each, pause))
     return found
 
 

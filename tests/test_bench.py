@@ -60,8 +60,6 @@ def test_django_costs_no_more_than_django_kubernetes() -> None:
         "passes through", "/livez", "/readyz, SQLite", "/readyz, PostgreSQL", "/readyz, PostgreSQL, one core",
         "/readyz, PostgreSQL, without a pause", "manage.py probe --live",
     }  # fmt: skip
-    # There the thread of a probe is beside the process that PostgreSQL had for the last request, which is ending.
-    assert times.pop("/readyz, PostgreSQL, without a pause") <= 1.06
     # A hundredth either way is what two runs of the same differ by.
     assert {name: ratio for name, ratio in times.items() if ratio > 1.01} == {}
     cpu = plot.results("of_django")["cpu, ms"]

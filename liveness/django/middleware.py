@@ -48,7 +48,9 @@ class ProbeMiddleware:
 
     def __call__(self, request: HttpRequest) -> Any:
         """The answer; in an async application something to await, without a step of our own in between."""
-        routes = self._routes or self._read()
+        routes = self._routes
+        if routes is None:
+            routes = self._read()
         if request.path in routes and request.method == "GET":
             return routes[request.path](request)
         return self.get_response(request)
