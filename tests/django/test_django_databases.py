@@ -176,8 +176,8 @@ def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_open(
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 postgres.signal(signal.SIGCONT)
-            until(lambda: threading.active_count() == threads)
-            assert len(os.listdir("/proc/self/fd")) == files
+            until(lambda: threading.active_count() <= threads)
+            assert len(os.listdir("/proc/self/fd")) <= files
     finally:
         gc.enable()
         signal.signal(signal.SIGALRM, before)
