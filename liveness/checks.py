@@ -158,18 +158,30 @@ class Check:
         """A run that is under way, or what is known without one."""
         import time
 
+        begun: _Flight | None = None
+        try:
+            with _lock:
+                now = time.monotonic()
+                last = self._last
+                if last is not None and now - last.ended < (self.ttl if last.passed else self.failure_ttl):
+                    return last
+                flight = self._flight
+                # A child process inherits what its parent's threads were at, and none of the threads.
+                if flight is not None and flight.pid == os.getpid():
+                    return flight
+                begun = self._flight = _Flight(now)
+            self._start(begun)
+            return begun
+        except BaseException:
+            # That of a signal handler: there may be no thread, and then this run would never end.
+            if begun is not None:
+                self._forget(begun)
+            raise
+
+    def _forget(self, flight: _Flight) -> None:
         with _lock:
-            now = time.monotonic()
-            last = self._last
-            if last is not None and now - last.ended < (self.ttl if last.passed else self.failure_ttl):
-                return last
-            flight = self._flight
-            # A child process inherits what its parent's threads were at, and none of the threads.
-            if flight is not None and flight.pid == os.getpid():
-                return flight
-            flight = self._flight = _Flight(now)
-        self._start(flight)
-        return flight
+            if self._flight is flight:
+                self._flight = None
 
     def _start(self, flight: _Flight) -> None:
         import threading

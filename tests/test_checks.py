@@ -379,6 +379,26 @@ def test_a_child_that_is_forked_while_a_check_begins_runs_checks_and_threads() -
         assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_signal_that_interrupts_the_beginning_does_not_leave_a_run_without_an_end(
+    monkeypatch: pytest.MonkeyPatch, has_begun: bool
+) -> None:
+    """The handlers of some raise, to end what takes too long."""
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        if has_begun:
+            start(self)
+        raise InterruptedError
+
+    check = Check("x", passes, timeout=30)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(InterruptedError):
+            run([check])
+    assert run([check])
+
+
 def test_no_thread_left_is_a_failure_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import caches
@@ -144,11 +144,13 @@ class Left:
     def waiting(self) -> Iterator[None]:
         """Within it somebody waits, and then closes it."""
         pid = os.getpid()
-        self._waiting.append(pid)
         try:
+            self._waiting.append(pid)
             yield
         finally:
-            self._waiting.remove(pid)
+            # If a signal was faster, it is another's: then the thread that has asked closes it.
+            with suppress(ValueError):
+                self._waiting.remove(pid)
             self.close()
 
     @contextmanager
@@ -165,7 +167,7 @@ class Left:
         self._databases.append(database)
 
     def close_unless_awaited(self) -> None:
-        """For who has put it there, when the answer is given: nobody may be there any more."""
+        """For who has put it there: nobody may be waiting, or no more."""
         if os.getpid() not in self._waiting:
             self.close()
 
@@ -195,7 +197,7 @@ class Database:
 
     def __init__(self, alias: str) -> None:
         if _here.left is not None:
-            # Never two at a time: the role may be allowed no more.
+            # Of one probe, one after the other: the role may be allowed no more.
             _here.left.close()
         self._wrapper = limited(alias)
         self._query = f"SELECT 1{self._wrapper.features.bare_select_suffix}"

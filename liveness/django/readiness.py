@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -71,11 +70,9 @@ class Readiness:
         return next((said[check] for check in self.checks if said[check] is not None), None)
 
     def _ask(self, checks: list[ProbeCheck], request: HttpRequest | None) -> dict[ProbeCheck, NotReady | None]:
-        with ExitStack() as stack:
-            for check in checks:
-                check.asked.request = request
-                stack.enter_context(check.asked.left.waiting())
-            results = run(checks, self.timeout).results
+        for check in checks:
+            check.asked.request = request
+        results = run(checks, self.timeout).results
         return {check: check.refusal(result) for check, result in zip(checks, results, strict=True)}
 
     def _of_unit(self, verdict: Verdict | None) -> NotReady | None:
@@ -101,7 +98,16 @@ class ProbeCheck(Check):
 
     def _run(self, flight: Any) -> None:
         super()._run(flight)
+        # Who waited may have gone in that moment.
         self.asked.left.close_unless_awaited()
+
+    def _end(self, flight: Any, outcome: str, reason: str) -> None:
+        self.asked.left.close_unless_awaited()
+        super()._end(flight, outcome, reason)
+
+    def _answer(self, flight: Any, asked: float, limit: float | None) -> Result:
+        with self.asked.left.waiting():
+            return super()._answer(flight, asked, limit)
 
     def is_local(self) -> bool:
         """It waits for nobody, and needs no thread."""

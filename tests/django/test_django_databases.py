@@ -17,6 +17,7 @@ from project import Project
 from services import Postgres, Silence
 from stage import until
 
+from liveness.checks import run
 from liveness.django import database, probes, readiness
 from liveness.django.database import Database, limited
 from liveness.django.probes import DatabaseProbe, MigrationProbe, NotReady
@@ -181,6 +182,59 @@ def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_open(
     finally:
         gc.enable()
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_none_stays_open_until_another_probe_has_answered(
+    postgres: Postgres, databases: Configure, is_first: bool
+) -> None:
+    class Slow(probes.ReadinessProbe):
+        def ready(self, request: object) -> None:
+            opened.wait(60)
+
+    opened = threading.Event()
+    databases(default=postgres.configured())
+    order = [DatabaseProbe(), Slow()] if is_first else [Slow(), DatabaseProbe()]
+    made = readiness.Readiness(order)
+    made.timeout = 60
+    for check in made.checks:
+        check.timeout = 60
+    asking = threading.Thread(target=made.ready)
+    before = len(os.listdir("/proc/self/fd"))
+    asking.start()
+    try:
+        check = next(check for check in made.checks if check.name == "DatabaseProbe")
+        until(lambda: check._last is not None)
+        until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+        assert asking.is_alive()
+    finally:
+        opened.set()
+        asking.join()
+
+
+def test_whoever_runs_the_checks_finds_everything_closed(postgres: Postgres, databases: Configure) -> None:
+    """A process that forks now leaves no socket to its child."""
+    databases(default=postgres.configured())
+    (check,) = readiness.Readiness([DatabaseProbe()]).checks
+    check.timeout = 60
+    assert run([check])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        assert run([check])
+        assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_who_is_interrupted_as_he_begins_to_wait_does_not_wait() -> None:
+    class Interrupted(list[int]):
+        def append(self, pid: int) -> None:
+            super().append(pid)
+            raise InterruptedError
+
+    left = database.Left()
+    left._waiting = Interrupted()
+    with pytest.raises(InterruptedError), left.waiting():
+        pass
+    assert left._waiting == []
 
 
 def test_in_a_child_nobody_waits_who_has_waited_in_its_parent(
