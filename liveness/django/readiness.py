@@ -96,11 +96,6 @@ class ProbeCheck(Check):
         self.asked.cut_off_a_hang()
         return super()._begin()
 
-    def _run(self, flight: Any) -> None:
-        super()._run(flight)
-        # Who waited may have gone in that moment.
-        self.asked.left.close_unless_awaited()
-
     def _end(self, flight: Any, outcome: str, reason: str) -> None:
         self.asked.left.close_unless_awaited()
         super()._end(flight, outcome, reason)
