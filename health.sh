@@ -1,105 +1,99 @@
 #!/bin/sh
-# health.sh - tell Kubernetes whether a process is alive, from the files it keeps
+# health.sh - tell Kubernetes whether a process is alive, from the files that it writes
 #
 # Usage: health.sh [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
 #
-#   live         the process exists, has declared itself healthy, and none of
-#                its heartbeats is stale (the default; startup probes too)
-#   ready        live, and not declared unready
+#   live         the process exists, has declared itself healthy, and keeps its
+#                promises: heartbeats, deadlines, expectations (the default; use
+#                it for startup probes, too)
+#   ready        live, not declared unready, and no background check fails
 #
-#   -d RUNDIR    where the units are ($LIVENESS_RUNDIR, else /run)
+#   -d RUNDIR    the directory of all units ($LIVENESS_RUNDIR, else /run)
 #   -u UNITNAME  the unit ($LIVENESS_UNIT_NAME, else the kernel's hostname);
-#                given more than once, every one of them must pass
-#   -q           say nothing, the exit status is enough
-#   -v           say why a healthy unit is healthy, too
-#   -h           this help
+#                if given more than once, every unit must pass
+#   -q           print nothing
+#   -v           also print why a healthy unit is healthy
+#   -h           print this help
 #
-# Exit status: 0 healthy, 1 not, 2 misuse. What is wrong is one line on standard
+# Exit status: 0 healthy, 1 unhealthy, 2 misuse. The reason is one line on standard
 # error: the kubelet shows it in the pod's events.
 
-# Nothing here starts a process, not even a subshell: a probe that is killed
-# leaves no child behind, and needs no PATH.
-
-# No file's content may turn into file names; what globs does so once, with care. And a
-# read that fails is an answer, whatever option the shell was started with.
+# It starts no process, not even a subshell: no child outlives it, and it needs no PATH.
+#
+# Nothing in a file may turn into file names. A read that fails is an answer, whatever
+# option the shell was started with.
 set -fu +e
-# ksh93 would pass over the heartbeats that it names.
+# ksh93 would skip the leases that this variable names.
 unset FIGNORE
 # Bytes, not letters: a range like A-Z and a length mean the same everywhere.
 LC_ALL=C
 
-# The short way, for what most runs find: a healthy unit, named by the environment. It
-# can only say "healthy", of what meets every rule at first sight; whatever else is there
-# it leaves to the long way below, which knows the rules in full, and the words. A shell
-# reads a script as it runs it, so the lines below are not even parsed until then.
+# The short way, for the usual case: a healthy unit that the environment names, all of
+# whose leases were written by its own process. It only ever says "healthy". Everything
+# else is left to the long way below, which the shell has not even parsed until then.
 verdict=''
 while :; do
-  case $#:${1-} in
-    0: | 1:live) verdict=live ;;
-    1:ready) verdict=ready ;;
-    *) break ;;
-  esac
+  case $#:${1-} in 0: | 1:live) verdict=live ;; 1:ready) verdict=ready ;; *) break ;; esac
   rundir=${LIVENESS_RUNDIR:-/run} unit=${LIVENESS_UNIT_NAME:-}
   [ -n "$unit" ] || read -r unit </proc/sys/kernel/hostname
-  case $rundir in *[!A-Za-z0-9/._-]*) break ;; /*) ;; *) break ;; esac
-  case $unit in '' | [.-]* | *[!A-Za-z0-9._-]*) break ;; esac
-  [ ${#unit} -le 200 ] || break
-  dir=$rundir/$unit pid='' stat='' start='' code='' now=''
+  # cd drops LINK/.. from a path, while opening a file follows the link first.
+  case $rundir/$unit in *[!A-Za-z0-9/._-]* | */../*) break ;; /*) ;; *) break ;; esac
+  case $unit in '' | [.-]* | */*) break ;; esac
+  { [ ${#unit} -le 200 ] && cd "$rundir/$unit"; } || break
+  pid='' stat='' start='' code='' now=''
 
-  [ -f "$dir/pid" ] || break
-  read -r pid <"$dir/pid"
+  [ -f pid ] || break
+  read -r pid <./pid
   case $pid in '' | 0* | *[!0-9]* | ????????*) break ;; esac
   read -r stat <"/proc/$pid/stat"
-  # One bracket that ends a word is that of the command's name.
+  # A single bracket that ends a word is the end of the command's name.
   case $stat in *") "*") "*) break ;; *") "[!ZXx]" "*) ;; *) break ;; esac
   # shellcheck disable=SC2086 # split into fields
   set -- ${stat#*") "}
-  { [ $# -ge 20 ] && [ -f "$dir/start" ]; } || break
-  read -r start <"$dir/start"
-  { [ "$start" = "${20}" ] && [ -f "$dir/error" ]; } || break
-  read -r code <"$dir/error"
-  [ "$code" = 0 ] || break
-
-  if [ -d "$dir/beat" ]; then
-    { [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || break
-    set +f
-    set -- "$dir"/beat/*
-    set -f
-    read -r now rest </proc/uptime
+  { [ $# -ge 20 ] && [ -f start ]; } || break
+  read -r start <./start
+  { [ "$start" = "${20}" ] && [ -f error ]; } || break
+  read -r code <error
+  set +f
+  set -- *
+  { [ "$code" = 0 ] && [ $# -ge 3 ]; } || break
+  for entry; do
+    case $entry in
+      pid | start | error) continue ;;
+      beat | job | check) ;;
+      ready)
+        [ "$verdict" = live ] || { code='' && [ -f ready ] && read -r code <ready; }
+        [ "$code" = 0 ] || break 2
+        continue
+        ;;
+      *) break 2 ;;
+    esac
+    set -- "$entry"/*
+    case $#${1-} in
+      # The pattern: the folder is empty, or may not be read.
+      1*/\*) if [ -d "$entry" ] && [ -r "$entry" ] && [ -x "$entry" ] && ! [ -e "$1" ] && ! [ -L "$1" ]; then continue; fi ;;
+    esac
+    [ -n "$now" ] || read -r now rest </proc/uptime
     now=${now%%.*}
-    case $now in '' | *[!0-9]* | ??????????*) break ;; esac
+    case $#:$now in 0:* | *: | *:*[!0-9]* | *:??????????*) break 2 ;; esac
     for file; do
-      name=${file##*/} at=''
-      case $name in '' | [.-]* | *[!A-Za-z0-9._-]*) break 2 ;; esac
-      { [ ${#name} -le 100 ] && [ -f "$file" ]; } || break 2
-      read -r at ttl whose born rest <"$file"
-      case $at in '' | 0?* | *[!0-9]* | ??????????*) break 2 ;; esac
-      case $ttl in '' | 0* | *[!0-9]* | ??????????*) break 2 ;; esac
-      case $whose in '' | 0* | *[!0-9]* | ????????*) break 2 ;; esac
-      case $born in '' | *[!0-9]* | ?????????????????????*) break 2 ;; esac
-      { [ -z "$rest" ] && [ "$at" -le "$now" ] && [ $((now - at)) -le "$ttl" ]; } || break 2
+      at=''
+      case $file in */[.-]* | */*[!A-Za-z0-9._-]*) break 3 ;; esac
+      { [ ${#file} -le 104 ] && [ -f "$file" ]; } || break 3
+      read -r at ttl owner rest <"$file"
+      case $at in '' | 0?* | *[!0-9]* | ??????????*) break 3 ;; esac
+      case $ttl in '' | 0* | *[!0-9]* | ??????????*) break 3 ;; esac
+      { [ "$owner $rest" = "$pid $start" ] && [ "$at" -le "$now" ] && [ $((now - at)) -le "$ttl" ]; } || break 3
     done
-  elif [ -e "$dir/beat" ] || [ -L "$dir/beat" ]; then
-    break
-  fi
-
-  if [ "$verdict" = ready ]; then
-    code=''
-    if [ -f "$dir/ready" ]; then
-      read -r code <"$dir/ready"
-      [ "$code" = 0 ] || break
-    elif [ -e "$dir/ready" ] || [ -L "$dir/ready" ]; then
-      break
-    fi
-  fi
+  done
   exit 0
 done 2>/dev/null
+set -f
 [ -z "$verdict" ] || set -- "$verdict"
 
-# Unhealthy: FORMAT ARGUMENTS..., in one line.
+# fail FORMAT ARGUMENT...: the unit is unhealthy, and this is the one line that says why.
 fail() {
-  format=$1
-  shift
+  format=$1 && shift
   # shellcheck disable=SC2059 # the formats are all in this file
   [ -n "$quiet" ] || printf "liveness: %s: $format\n" "$unit" "$@" >&3
   exit 1
@@ -107,113 +101,91 @@ fail() {
 
 # misuse WHAT TEXT: TEXT is shown if it is fit for a terminal.
 misuse() {
-  case $2 in
-    '' | *[!\ -~]*) printf 'liveness: %s (health.sh -h explains)\n' "$1" >&3 ;;
-    *) printf 'liveness: %s: %.60s (health.sh -h explains)\n' "$1" "$2" >&3 ;;
-  esac
+  case $2 in '' | *[!\ -~]*) set -- "$1" '' ;; *) set -- "$1" ": $2" ;; esac
+  printf 'liveness: %s%.62s (health.sh -h explains)\n' "$1" "$2" >&3
   exit 2
 }
 
-# The comment at the top.
+# help: print the comment at the top.
 help() {
   while IFS='' read -r line; do
-    case $line in
-      '#!'*) ;;
-      '#'*)
-        line=${line#\#}
-        printf '%s\n' "${line# }"
-        ;;
-      *) break ;;
-    esac
+    case $line in '#!'*) continue ;; '#'*) line=${line#\#} ;; *) exit 0 ;; esac
+    printf '%s\n' "${line# }"
   done <"$0"
-  exit 0
 }
 
-# is_number TEXT LENGTH: one to LENGTH digits. The shape is looked at before any
-# sum: some shells count in 32 bits, some take 08 for octal.
+# is_number TEXT LENGTH: 1 to LENGTH digits. The shape is checked before any sum: some
+# shells count in 32 bits, some take 08 for octal.
 is_number() {
-  case $1 in
-    '' | *[!0-9]*) return 1 ;;
-  esac
+  case $1 in '' | *[!0-9]*) return 1 ;; esac
   [ ${#1} -le "$2" ]
 }
 
-# is_count TEXT LENGTH: the same, and no zero in front.
+# is_count TEXT LENGTH: the same, without a leading zero.
 is_count() {
-  case $1 in
-    0*) return 1 ;;
-  esac
+  case $1 in 0*) return 1 ;; esac
   is_number "$@"
 }
 
-# is_name TEXT LENGTH: can be a unit's or a heartbeat's, and never leaves its folder.
+# is_name TEXT LENGTH: can name a unit or a lease.
 is_name() {
-  case $1 in
-    '' | [.-]* | *[!A-Za-z0-9._-]*) return 1 ;;
-  esac
+  case $1 in '' | [.-]* | *[!A-Za-z0-9._-]*) return 1 ;; esac
   [ ${#1} -le "$2" ]
 }
 
-# first_lines DIR FILE: its first line in $line, its second in $second, trimmed.
-# Fails if there is no such file; one that cannot be read ends the probe. A FIFO
-# is never opened: that would wait for a writer.
+# first_lines FILE: its first line in $line, its second in $second, trimmed. Fails if
+# the file does not exist; a file that cannot be read ends the probe. A FIFO is never
+# opened: that would wait for a writer.
 first_lines() {
   line='' second='' opened=''
-  # It may go and come again between any look and the next: only what stays
-  # unreadable is.
+  # It may be removed and written again between two looks: only what stays unreadable is.
   for try in 1 2 3 4 5 6 7 8 9; do
-    if [ -f "$1/$2" ]; then
-      { opened=$try; read -r line; read -r second; } <"$1/$2"
+    if [ -f "$dir/$1" ]; then
+      { opened=$try; read -r line; read -r second; } <"$dir/$1"
       [ -z "$opened" ] || return 0
-    elif ! { [ -e "$1/$2" ] || [ -L "$1/$2" ] || is_hidden "$1"; }; then
+    elif ! { [ -e "$dir/$1" ] || [ -L "$dir/$1" ] || is_hidden "$dir"; }; then
       return 1
     fi
   done
-  fail 'cannot read %s' "$2"
+  fail 'cannot read %s' "$1"
 }
 
-# is_hidden DIR: it may hold anything, we are not allowed to look.
+# is_hidden DIR: it may contain anything; this process may not look.
 is_hidden() {
   place=$1
   until [ -z "$place" ] || [ -e "$place" ]; do place=${place%/*}; done
   [ -n "$place" ] && ! { [ -d "$place" ] && [ -x "$place" ]; }
 }
 
-# process PID: the $state, $threads and $start of a process. Fails if it is gone.
+# process PID: its $state, $threads and $born (field 22 of its stat). Fails if it is gone.
 process() {
-  whose=$1 stat='' rest=''
-  # The command's name stands in brackets and may hold brackets, blanks and
-  # newlines: it has ended where enough fields follow.
+  looked_up=$1 stat='' rest=''
+  # The command's name is in brackets and may contain brackets, blanks and newlines: it
+  # has ended where enough fields follow.
   while read -r rest || [ -n "$rest" ]; do
     stat="$stat $rest"
-    # Bracket by bracket: to look for the last one at once takes dash longer than
-    # most of what a probe does.
-    while :; do
-      case $stat in *") "*) stat=${stat#*") "} ;; *) break ;; esac
-    done
+    # Bracket by bracket: dash is slow to find the last one at once.
+    while :; do case $stat in *") "*) stat=${stat#*") "} ;; *) break ;; esac done
     # shellcheck disable=SC2086 # split into fields
     set -- $stat
     [ $# -lt 20 ] || break
   done <"/proc/$1/stat"
   if [ $# -ge 20 ]; then
-    state=$1 threads=${18} start=${20}
+    state=$1 threads=${18} born=${20}
     return 0
   fi
-  # No /proc, or one that hides the processes of others, proves no death.
-  if [ -d "/proc/$whose" ] || ! [ -d /proc/1 ]; then fail 'cannot read /proc'; fi
+  # A /proc that is not there, or that hides the processes of others, proves no death.
+  if [ -d "/proc/$looked_up" ] || ! [ -d /proc/1 ]; then fail 'cannot read /proc'; fi
   return 1
 }
 
-# The process just read has ended and waits to be buried. A program whose main
-# thread has ended while others run shows Z as well, and lives.
+# is_zombie: the process just looked up has ended and waits for its parent. A program
+# whose main thread has ended while others run is also in state Z; it is alive.
 is_zombie() {
-  case $state in
-    [ZXx]) [ "$threads" -le 1 ] ;;
-    *) return 1 ;;
-  esac
+  case $state in [ZXx]) [ "$threads" -le 1 ] ;; *) return 1 ;; esac
 }
 
-# Whole seconds since the boot, in $now: the clock of the heartbeats.
+# clock: whole seconds since boot in $now, the clock of the leases.
 clock() {
   now=''
   read -r now rest </proc/uptime
@@ -221,96 +193,156 @@ clock() {
   is_number "$now" 9 || fail 'cannot read /proc'
 }
 
-# heartbeat NAME: fails if it has no beat that is fresh. Keeps book of the roles
-# of which one is $fresh, and of those of which one was $buried.
-heartbeat() {
-  # A temporary file: bash lists these too under BASHOPTS=dotglob.
-  case $1 in .*) return 0 ;; esac
-  is_name "$1" 100 || fail 'bad heartbeat name in %.200s/beat' "$dir"
-  first_lines "$dir" "beat/$1" || return 0
-  name=$1 role=''
-  case $1 in *.*) role=${1%.*} ;; esac
-  # shellcheck disable=SC2086 # split into fields
-  set -- $line
-  { [ $# -eq 4 ] && is_number "$1" 9 && is_count "$2" 9 && is_count "$3" 7 && is_number "$4" 20; } ||
-    fail "heartbeat '%s' is malformed" "$name"
-  case $1 in 0?*) fail "heartbeat '%s' is malformed" "$name" ;; esac
-  # From the future: perhaps it was written after we looked at the clock.
-  [ "$1" -le "$now" ] || clock
-  age=$((now - $1))
-  if [ "$age" -ge 0 ] && [ "$age" -le "$2" ]; then
-    beats=$((beats + 1))
-    case $fresh in *" $role "*) ;; *) fresh="$fresh$role " ;; esac
-  elif [ -n "$role" ] && { ! process "$3" || is_zombie || [ "$start" != "$4" ]; }; then
-    case $buried in *" $role "*) ;; *) buried="$buried$role " ;; esac
-  elif [ "$age" -lt 0 ]; then
-    fail "heartbeat '%s' is from the future" "$name"
-  else
-    fail "no heartbeat '%s' for %s s (limit %s s)" "$name" "$age" "$2"
-  fi
-}
-
-# Every heartbeat is fresh. A stale one named ROLE.INSTANCE is passed over if its
-# process is dead and another of its role is fresh: that worker has a successor.
-heartbeats() {
-  fresh=' ' buried=' ' beats=0
-  [ -e "$dir/beat" ] || [ -L "$dir/beat" ] || return 0
-  { [ -d "$dir/beat" ] && [ -r "$dir/beat" ] && [ -x "$dir/beat" ]; } || fail 'cannot read beat'
+# look_at FOLDER: judges every lease. Fails if all leases of an $orphaned role are dead.
+look_at() {
+  folder=$1 fresh=' ' dead='' beats=0
+  case $1 in
+    beat) noun=heartbeat stale="no heartbeat '%s'" gone="heartbeat '%s'" none='no heartbeat of any' ;;
+    check) noun=check stale="not ready: no result of '%s'" gone=$stale none='not ready: no result of any' ;;
+    job) noun=job stale="job '%s' has run" ;;
+    expect) noun=expectation expected='' ;;
+  esac
+  [ -e "$dir/$1" ] || [ -L "$dir/$1" ] || return 0
+  { [ -d "$dir/$1" ] && [ -r "$dir/$1" ] && [ -x "$dir/$1" ]; } || fail 'cannot read %s' "$1"
   set +f
-  set -- "$dir"/beat/*
+  set -- "$dir/$1"/*
   set -f
-  # No file: the pattern itself, or nothing at all under BASHOPTS=nullglob.
-  [ $# -gt 0 ] || return 0
-  [ "$1" != "$dir/beat/*" ] || [ -e "$1" ] || [ -L "$1" ] || return 0
-
-  # The clock first: a probe that is held up here must not count its own delay
-  # as the worker's.
-  clock
-  for name; do heartbeat "${name##*/}"; done
+  # An empty folder leaves the pattern, or nothing at all under BASHOPTS=nullglob.
+  case $#${1-} in 0) return 0 ;; "1$dir/$folder/*") [ -e "$1" ] || [ -L "$1" ] || return 0 ;; esac
+  # Before the first lease: the probe must not count its own delay as the worker's.
+  [ -n "$now" ] || clock
+  for file; do
+    name=${file##*/}
+    # Temporary files: bash lists these too under BASHOPTS=dotglob.
+    case $name in .*) continue ;; esac
+    is_name "$name" 100 || fail 'bad name in %.200s/%s' "$dir" "$folder"
+    if read_lease; then judge; fi
+  done
   # shellcheck disable=SC2086 # split into roles
-  for role in $buried; do
-    case $fresh in
-      *" $role "*) ;;
-      *)
-        # yash has a loop's variable for itself.
-        missing=$role
-        return 1
-        ;;
-    esac
+  for role in $dead; do
+    # yash keeps a loop's variable to itself.
+    case $fresh in *" $role"*) ;; *) orphaned=${role%/} && return 1 ;; esac
   done
 }
 
-# A code that is not 0 was declared: WHAT, and the reason if it is fit for a terminal.
-declared() {
-  case $second in
-    '' | *[!\ -~]*) fail '%s' "$1" ;;
-    *) fail '%s: %.200s' "$1" "$second" ;;
+# read_lease: the lease $folder/$name in $at $ttl $owner $code and $second, and in $alive
+# whether the process that wrote it is alive. Fails if it does not exist any more.
+read_lease() {
+  for try in 1 2 3 4 5 6 7 8 9; do
+    first_lines "$folder/$name" || return 1
+    found=$line alive=1
+    # shellcheck disable=SC2086 # split into fields
+    set -- $line
+    { [ $# -eq 4 ] || [ $# -eq 5 ]; } || malformed
+    at=$1 ttl=$2 owner=$3 code=${5-0}
+    { is_number "$at" 9 && is_count "$ttl" 9 && is_count "$owner" 7 && is_number "$4" 20; } || malformed
+    case $at:$folder in
+      0?*:*) malformed ;;
+      *:job) [ "$code" = 0 ] || malformed ;;
+      *:expect) is_count "$code" 9 || malformed ;;
+      *) is_number "$code" 20 || malformed ;;
+    esac
+    [ "$3 $4" != "$identity" ] || return 0
+    if process "$3" && ! is_zombie && [ "$born" = "$4" ]; then return 0; fi
+    # A process may remove its lease, and then end, between the two looks.
+    alive=''
+    first_lines "$folder/$name" || return 1
+    [ "$line" != "$found" ] || return 0
+  done
+}
+
+malformed() { fail "%s '%s' is malformed" "$noun" "$name"; }
+
+# judge: fails if this lease is broken. What becomes of a killed job is the matter of its
+# queue, and an expectation ends with its process.
+judge() {
+  case $name in *.*) role=${name%.*}/ ;; *) role='' ;; esac
+  case $folder:$alive:$role in
+    job:: | job::?* | expect::*) return 0 ;;
+    beat:: | check::) fail "$gone: process %s is gone" "$name" "$owner" ;;
+    beat::* | check::*) dead="$dead $role" && return 0 ;;
   esac
+  # From the future: perhaps it was written after the look at the clock.
+  [ "$at" -le "$now" ] || clock
+  age=$((now - at))
+  if [ "$folder" = expect ]; then
+    { [ "$age" -ge 0 ] && [ "$age" -le "$ttl" ]; } || expected="$expected $name:$code"
+    return 0
+  fi
+  [ "$age" -ge 0 ] || fail "%s '%s' is from the future" "$noun" "$name"
+  [ "$age" -le "$ttl" ] || fail "$stale for %s s (limit %s s)" "$name" "$age" "$ttl"
+  case $folder:$code in
+    *:0) ;;
+    beat:*) declared "error $code" 160 " ($name)" ;;
+    *) declared 'not ready' 160 " ($name)" ;;
+  esac
+  # role/instance, since no name contains a slash.
+  beats=$((beats + 1)) fresh="$fresh$role${name##*.} "
+}
+
+# loops FOLDER: every lease in beat/ or check/ is good.
+loops() {
+  # Twice: a folder that changes while it is listed may hide a fresh one.
+  look_at "$1" || look_at "$1" || fail "$none '%s'" "$orphaned"
+}
+
+# expectations: each expected role has enough fresh heartbeats, at the second look at the latest.
+expectations() {
+  look_at expect
+  fresh=$fresh_loops
+  # shellcheck disable=SC2086 # split into pairs
+  for pair in $expected; do
+    are_enough "${pair%:*}" "${pair#*:}" || loops beat
+    are_enough "${pair%:*}" "${pair#*:}" || fail "%s of %s '%s' heartbeats" "$found" "${pair#*:}" "${pair%:*}"
+  done
+}
+
+# are_enough ROLE NUMBER: so many heartbeats of the role are fresh; how many in $found.
+are_enough() {
+  found=0
+  # shellcheck disable=SC2086 # split into names
+  for loop in $fresh; do
+    case $loop in "$1"/*) found=$((found + 1)) ;; esac
+  done
+  [ "$found" -ge "$2" ]
+}
+
+# require_zero MALFORMED WHAT: the code just read is 0.
+require_zero() {
+  is_number "$line" 20 || fail "$1"
+  [ "$line" = 0 ] || declared "$2" 200 ''
+}
+
+# declared WHAT LENGTH BY: fails, with the second line if it is fit for a terminal.
+declared() {
+  case $second in '' | *[!\ -~]*) fail '%s%s' "$1" "$3" ;; *) fail "%s: %.$2s%s" "$1" "$second" "$3" ;; esac
 }
 
 live() {
-  first_lines "$dir" pid || fail 'not loaded (no pid in %.200s)' "$dir"
+  now=''
+  first_lines pid || fail 'not loaded (no pid in %.200s)' "$dir"
   is_count "$line" 7 || fail 'pid is not a number'
   pid=$line
   process "$pid" || fail 'process %s is gone' "$pid"
   if is_zombie; then fail 'process %s is a zombie' "$pid"; fi
-  # Identity before error: who replaces an old life removes its start last.
-  if first_lines "$dir" start; then
+  identity="$pid $born"
+  # Identity before error: a process that removes an old life removes its start last.
+  if first_lines start; then
     is_number "$line" 20 || fail 'start is not a number'
-    [ "$line" = "$start" ] || fail 'pid %s belongs to another process' "$pid"
+    [ "$line" = "$born" ] || fail 'pid %s belongs to another process' "$pid"
   fi
-  first_lines "$dir" error || fail 'not set (no error code in %.200s)' "$dir"
-  is_number "$line" 20 || fail 'error code is not a number'
-  [ "$line" = 0 ] || declared "error $line"
-  # Twice: a folder that changes while it is listed may hide a fresh one.
-  heartbeats || heartbeats || fail "no heartbeat of any '%s'" "$missing"
+  first_lines error || fail 'not set (no error code in %.200s)' "$dir"
+  require_zero 'error code is not a number' "error $line"
+  loops beat
+  heartbeats=$beats fresh_loops=$fresh
+  look_at job
+  expectations
 }
 
 ready() {
   live
-  first_lines "$dir" ready || return 0
-  is_number "$line" 20 || fail 'ready code is not a number'
-  [ "$line" = 0 ] || declared 'not ready'
+  if first_lines ready; then require_zero 'ready code is not a number' 'not ready'; fi
+  loops check
 }
 
 add_unit() {
@@ -319,8 +351,10 @@ add_unit() {
 }
 
 main() {
-  # That nobody reads what is said changes no verdict.
+  # The verdict is the same if nobody reads what is printed.
   trap '' PIPE
+  # shellcheck disable=SC3028,SC3044 # only bash has failglob, and would end at an empty folder
+  case ${BASHOPTS-} in *failglob*) shopt -u failglob ;; esac
   unit='?' units='' mode='' quiet='' verbose='' rundir=${LIVENESS_RUNDIR:-/run}
   while [ $# -gt 0 ]; do
     case $1 in
@@ -355,11 +389,11 @@ main() {
   for unit in $units; do
     dir=$rundir/$unit
     if [ "$mode" = ready ]; then ready; else live; fi
-    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, fresh heartbeats: %s\n' "$unit" "$pid" "$beats"
+    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, fresh heartbeats: %s\n' "$unit" "$pid" "$heartbeats"
   done
   exit 0
 }
 
-# What a shell says of a file that went away is nobody's business: our own words go
-# to 3, and nowhere if standard error is closed.
+# A shell complains about a file that has gone; nobody must see that. Our own words go to
+# descriptor 3, or nowhere if standard error is closed.
 if true >&2; then main "$@" 3>&2 2>/dev/null; else main "$@" 3>/dev/null 2>&3; fi

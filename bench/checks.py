@@ -72,7 +72,7 @@ def monitor(rundir: str, rounds: int, each: int) -> Summary:
         ran[0] += 1
 
     costs = []
-    with Monitor(unit, [Check("nothing", count)], 0.02):
+    with Monitor([Check("nothing", count)], 0.02, unit=unit):
         for _ in range(rounds):
             cpu, before = time.process_time(), ran[0]
             time.sleep(0.02 * each)

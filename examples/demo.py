@@ -116,7 +116,7 @@ def tell(demo: Demo) -> None:
     demo.spool.mkdir()
     demo.step("the queue is there", "healthy")
     demo.spool.rename(demo.home / "away")
-    demo.step("the queue is gone", "error 7: queue lost")
+    demo.step("the queue is gone", "error 7: queue lost (main)")
     (demo.home / "away").rename(demo.spool)
     demo.step("the queue is back", "healthy")
     demo.give_job(60)

@@ -3,8 +3,8 @@ Two processes in one container, each with a unit of its own.
 
     python pair.py UNITNAME UNITNAME
 
-Each beats in its unit, so that `health.sh -u UNITNAME -u UNITNAME` finds out which of them is not well. If one ends,
-the other runs on: to restart both is the kubelet's part.
+Each process beats in its own unit. `health.sh -u UNITNAME -u UNITNAME` requires both to be healthy, and its message
+names the one that is not. If one process ends, the other continues; the kubelet restarts both.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import time
 
 import liveness
 
-TTL = 10  # seconds; several times what one turn of the loop may take
+TTL = 10  # seconds; much longer than the longest time between two beats, which is a pause of 0.5 s
 
 
 def work(unitname: str) -> None:
     with liveness.running(["worker_checks"], ttl=TTL, unitname=unitname) as unit:
         while True:
             unit.beat(TTL)
-            # Its work.
+            # The work goes here.
             time.sleep(0.5)
 
 

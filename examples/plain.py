@@ -1,9 +1,10 @@
 """
-The least that a worker does: it says that it is there, and when it is well.
+The shortest possible worker: it reports that it runs and that it is healthy.
 
     python plain.py
 
-It beats no heart: that it hangs would not be found. Its state goes where LIVENESS_RUNDIR and LIVENESS_UNIT_NAME say.
+It has no heartbeat, so a hang is not found. LIVENESS_RUNDIR and LIVENESS_UNIT_NAME determine where the state is
+written.
 """
 
 import time
@@ -14,7 +15,7 @@ import liveness
 def main() -> None:
     with liveness.running(["worker_checks"]):
         while True:
-            # Its work.
+            # The work goes here.
             time.sleep(1)
 
 

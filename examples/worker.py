@@ -1,10 +1,10 @@
 """
-A worker that takes jobs from a folder, and tells Kubernetes how it is.
+A worker that takes jobs from a folder, and reports its state to Kubernetes.
 
     python worker.py SPOOL
 
-A job is a file in SPOOL; its content is how many seconds of work it is. On SIGTERM the worker finishes the job in hand
-and ends. Its state goes where LIVENESS_RUNDIR and LIVENESS_UNIT_NAME say.
+A job is a file in SPOOL; its content is the seconds of work that it takes. On SIGTERM the worker finishes its current
+job and exits. LIVENESS_RUNDIR and LIVENESS_UNIT_NAME determine where the state is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import liveness
 
 QUEUE_LOST = 7
-TTL = 2  # seconds; several times what one turn of the loop may take
+TTL = 2  # seconds; much longer than the longest time between two beats, which is a pause of 0.05 s
 
 draining = False
 
@@ -26,20 +26,21 @@ draining = False
 def drain(number: int, frame: object) -> None:
     global draining
     draining = True
-    # No new work, please; the job in hand goes on, so we are alive.
+    # Takes no new work, but finishes the current job: not ready, and alive.
     liveness.set_ready(False, "draining")
 
 
-def beat() -> None:
-    # The same in every call: one without traceback would stop the timer of those with.
-    liveness.beat(ttl=TTL, traceback=True)
+def beat(spool: Path) -> None:
+    lost = not spool.is_dir()
+    # traceback in every call: a call without it stops the timer that prints the stacks.
+    liveness.beat(TTL, error=QUEUE_LOST if lost else 0, reason="queue lost" if lost else "", traceback=True)
 
 
 def work_on(job: Path) -> None:
     logging.info("working on %s", job.name)
     end = time.monotonic() + float(job.read_text() or 0)
     while time.monotonic() < end:
-        beat()
+        beat(job.parent)
         time.sleep(0.05)
     job.unlink()
 
@@ -48,20 +49,13 @@ def main(spool: Path) -> None:
     liveness.load(["worker_checks"])
     signal.signal(signal.SIGTERM, drain)
     while not spool.is_dir():
-        # The queue is not there yet: loaded, and not yet healthy.
+        # Loaded, but not healthy before the queue exists.
         time.sleep(0.05)
-    # The first beat before the first "healthy", so that a hang is found from the beginning.
-    beat()
+    # Before set(), so that a hang is found from the start.
+    beat(spool)
     liveness.set()
-    lost = False
     while not draining:
-        beat()
-        if spool.is_dir() == lost:
-            lost = not lost
-            if lost:
-                liveness.set(QUEUE_LOST, "queue lost")
-            else:
-                liveness.set()
+        beat(spool)
         for job in sorted(spool.glob("*"))[:1]:
             work_on(job)
         time.sleep(0.05)

@@ -6,9 +6,9 @@ Tell Kubernetes that this process is alive.
     liveness.beat(ttl=30)           # in the loop that does the work
     liveness.reset()                # on the way out
 
-health.sh, an exec probe that starts no process, reads what these write. Each function here is the verb of the same name
-of ``Unit`` on the default unit, which is found at first use and again at ``load``; ``unitname`` and ``rundir`` name
-another. What the verbs do, take and raise is told at ``Unit``.
+health.sh, an exec probe that starts no process, reads what these write. Each function calls the method of the same name
+of the default ``Unit``, which is determined at the first use and again at ``load``; ``unitname`` and ``rundir`` name
+another one. See ``Unit`` for behaviour, arguments and errors.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from __future__ import annotations
 import os
 
 from .errors import BadArgument, CheckFailed, LivenessError, TakenOver
-from .unit import Heartbeat, Running, Unit, find
+from .unit import Deadline, Heartbeat, Running, Unit, find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
     Path = str | os.PathLike[str]
+    Check = Callable[[], object] | str
 
 __all__ = [
     "BadArgument",
@@ -31,7 +33,9 @@ __all__ = [
     "TakenOver",
     "Unit",
     "beat",
+    "deadline",
     "end_beat",
+    "expect",
     "heartbeat",
     "load",
     "reset",
@@ -42,51 +46,64 @@ __all__ = [
 
 
 def load(
-    checks: Iterable[str], *args: object, unitname: str | None = None, rundir: Path | None = None, **kwargs: object
+    checks: Iterable[Check] = (),
+    *args: object,
+    unitname: str | None = None,
+    rundir: Path | None = None,
+    **kwargs: object,
 ) -> None:
     """Begins a life of the unit: runs the checks, writes the pid. Every other argument goes to each ``health()``."""
-    find(unitname, rundir, anew=True).load(checks, *args, **kwargs)
+    find(unitname, rundir, is_new=True).load(checks, *args, **kwargs)
 
 
 def set(error_code: int = 0, reason: object = "", *, unitname: str | None = None, rundir: Path | None = None) -> None:
-    """Declares the process healthy, or with another code than 0 not."""
+    """Declares the process healthy, or with a code other than 0 unhealthy."""
     find(unitname, rundir).set(error_code, reason)
 
 
 def set_ready(
     ready: bool = True, reason: object = "", *, unitname: str | None = None, rundir: Path | None = None
 ) -> None:
-    """Declares the process ready for work, or not."""
+    """Declares the process ready for work, or not ready."""
     find(unitname, rundir).set_ready(ready, reason)
 
 
 def beat(
     ttl: int,
     name: str | None = None,
-    traceback: bool = False,
     *,
+    error: int = 0,
+    reason: str = "",
+    traceback: bool = False,
     unitname: str | None = None,
     rundir: Path | None = None,
 ) -> None:
-    """Tells that the loop which calls this is moving, and will call again within ``ttl`` seconds."""
-    find(unitname, rundir).beat(ttl, name, traceback)
+    """Reports that the calling loop runs, and will call again within ``ttl`` seconds."""
+    find(unitname, rundir).beat(ttl, name, error=error, reason=reason, traceback=traceback)
 
 
 def end_beat(name: str | None = None, *, unitname: str | None = None, rundir: Path | None = None) -> None:
-    """Removes a heartbeat: its loop has ended on purpose."""
+    """Removes a heartbeat: its loop has ended."""
     find(unitname, rundir).end_beat(name)
 
 
 def heartbeat(
-    ttl: int,
-    name: str | None = None,
-    traceback: bool = False,
-    *,
-    unitname: str | None = None,
-    rundir: Path | None = None,
+    ttl: int, name: str | None = None, *, unitname: str | None = None, rundir: Path | None = None, **options: Any
 ) -> Heartbeat:
-    """A context manager that beats at once and yields a function to call in the loop."""
-    return find(unitname, rundir).heartbeat(ttl, name, traceback)
+    """A context manager that beats at once, and yields a function to call in the loop. ``options`` go to ``beat``."""
+    return find(unitname, rundir).heartbeat(ttl, name, **options)
+
+
+def deadline(
+    seconds: int, name: str | None = None, *, unitname: str | None = None, rundir: Path | None = None
+) -> Deadline:
+    """A context manager for a job that must end within ``seconds``."""
+    return find(unitname, rundir).deadline(seconds, name)
+
+
+def expect(role: str, count: int, within: int = 60, *, unitname: str | None = None, rundir: Path | None = None) -> None:
+    """Demands ``count`` fresh heartbeats of a role, after ``within`` seconds from now."""
+    find(unitname, rundir).expect(role, count, within)
 
 
 def reset(*, unitname: str | None = None, rundir: Path | None = None) -> None:
@@ -95,7 +112,7 @@ def reset(*, unitname: str | None = None, rundir: Path | None = None) -> None:
 
 
 def running(
-    checks: Iterable[str],
+    checks: Iterable[Check] = (),
     *args: object,
     ready: bool = True,
     ttl: int | None = None,
@@ -104,4 +121,4 @@ def running(
     **kwargs: object,
 ) -> Running:
     """A context manager for a whole life: load, set; then reset."""
-    return find(unitname, rundir, anew=True).running(checks, *args, ready=ready, ttl=ttl, **kwargs)
+    return find(unitname, rundir, is_new=True).running(checks, *args, ready=ready, ttl=ttl, **kwargs)

@@ -1,8 +1,8 @@
 """
-Checks: run them in parallel, each within its time limit and all within a deadline, and report.
+Checks: run them in parallel, each within its timeout and all within a deadline, and report the results.
 
-A check is a callable, sync or async, or the dotted path of a module, of which ``health`` is called. It fails by raising
-or by returning something that equals False (0 does; None does not).
+A check is a callable, sync or async, or the dotted path of a module, which stands for its function ``health``. A check
+fails by raising an exception, or by returning a value that equals False (0 does; None does not).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from _thread import RLock
 
+from . import log
 from .errors import BadArgument, CheckFailed, LivenessError
 
 TYPE_CHECKING = False
@@ -24,42 +25,47 @@ _REASON_LENGTH = 1000
 
 # Held for a few lines at a time, never while a check runs.
 _lock = RLock()
-# Checks that were asked for as bare callables, as long as somebody waits for them or they run: the next one to ask must
-# find that they do.
-_at_large: dict[object, _Adopted] = {}
+# The Checks of bare callables and module names that are running or awaited: a second run() must join the running one.
+_shared: dict[object, _Shared] = {}
 
 
-# One after the other, for load()
+# One check after another, for load()
 
 
-def names(checks: Iterable[str]) -> list[str]:
-    """The dotted paths of the modules to ask. Raises BadArgument if they are anything else."""
-    if isinstance(checks, str):
-        raise BadArgument(f"checks: {checks!r}: one name in place of a list of names (write [{checks!r}])")
+def listed(checks: Iterable[Callable[[], object] | str]) -> list[Callable[[], object] | str]:
+    """The checks of a load as a list. Raises BadArgument for anything but module names and callables."""
+    if isinstance(checks, str) or not hasattr(checks, "__iter__"):
+        raise BadArgument(f"checks: {checks!r}: must be a list of module names or callables (write [...])")
     found = list(checks)
-    for name in found:
-        if not isinstance(name, str) or not name:
-            raise BadArgument(f"checks: {name!r}: not the dotted path of a module")
+    for check in found:
+        if not callable(check) and not (isinstance(check, str) and check):
+            raise BadArgument(f"checks: {check!r}: neither the dotted path of a module nor a callable")
     return found
 
 
-def require(checks: Iterable[str], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+def require(checks: Iterable[Callable[[], object] | str], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """
-    Imports each module and calls its ``health(*args, **kwargs)``, one after the other.
+    Runs each check, one after the other: a module's ``health(*args, **kwargs)``, or a callable without arguments.
 
-    Raises CheckFailed for the first whose result equals False, or is a coroutine, which nobody would await and which
-    would pass for a success. Raises LivenessError for a module without ``health``. Every other exception, in the import
-    too, passes through untouched.
+    Raises CheckFailed for the first check whose result equals False, or is a coroutine, which would not be awaited.
+    Raises LivenessError for a module without ``health``. Every other exception passes through, also one of the import.
     """
-    for name in names(checks):
-        result = _health_of(name)(*args, **kwargs)
+    for check in checks:
+        if isinstance(check, str):
+            name, function = check, "health()"
+            result = _health_of(check)(*args, **kwargs)
+        else:
+            name, function = _name_of(check), "it"
+            result = check()
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
                 result.close()
-            raise CheckFailed(name, "health() is a coroutine function, which load() cannot await (make it a plain one)")
+            raise CheckFailed(
+                name, f"{function} is a coroutine function, which load() cannot await (make it a plain one)"
+            )
         refusal = _refusal(result)
         if refusal:
-            raise CheckFailed(name, f"health() {refusal}")
+            raise CheckFailed(name, f"{function} {refusal}")
 
 
 def _health_of(module: str) -> Callable[..., object]:
@@ -72,46 +78,48 @@ def _health_of(module: str) -> Callable[..., object]:
 
 
 def _refusal(result: object) -> str:
-    """Why what a check returned is no success; nothing if it is one."""
+    """Why the result of a check does not mean success; empty if it does."""
     kind = type(result)
     if hasattr(kind, "gi_frame") or hasattr(kind, "ag_frame"):
-        return "is a generator, of which nothing has run (take the yield out of it)"
+        return "returned a generator, whose code has not run (remove the yield)"
     if callable(result):
-        return f"returned {result!r}, which is to be called itself"
-    # 0 is a refusal too, and so is what knows that it is false, such as a verdict or a report; None and [] are not.
+        return f"returned {result!r}, which was not called (return its result)"
+    if isinstance(result, tuple) and result and result[0] is False:
+        return f"returned {result!r} (True or None mean success; raise an exception to give a reason)"
+    # 0 is a failure, and so is an object that defines itself as false, such as a Verdict. None and [] are not.
     if bool(result == False) or (hasattr(kind, "__bool__") and result is not None and not result):  # noqa: E712
-        return f"returned {result!r} (True or None say that all is well)"
+        return f"returned {result!r} (True or None mean success)"
     return ""
 
 
-# All at once
+# In parallel
 
 
 class Check:
     """
     A check with its limits.
 
-    ``name`` is what reports call it. ``call`` is a callable without arguments, sync or async, or the dotted path of a
-    module. ``timeout``, in seconds, is how long anybody waits for an answer; what comes later counts for nothing. A
-    result is used again for ``ttl`` seconds, a failure for ``failure_ttl`` (that of all results unless told); with 0,
-    every run runs. One that gave no answer in time is asked again, but for ``timeout_ttl`` seconds nobody waits for
-    it: it counts as timed out until it has answered in time. A check that is not ``critical`` degrades the verdict,
-    and does not fail it.
+    ``name`` is its name in reports. ``call`` is a callable without arguments, sync or async, or the dotted path of a
+    module. ``timeout`` is the longest wait for a result, in seconds; a later result is discarded. Results are cached
+    for ``ttl`` seconds, failures for ``failure_ttl``. Default: 0, which runs the check every time, and ``ttl``. After a
+    timeout the check is run again as usual, but for ``timeout_ttl`` seconds nobody waits for the result: it counts as
+    timed out until it has once finished in time. Default: 0. A check that is not ``critical`` degrades the verdict
+    instead of failing it.
 
-    However often it is asked for, it runs once at a time: who asks meanwhile waits for the same answer, but not longer
-    than its limit after it began. Once that has passed it has failed for everybody, at once, until it returns. So make
-    a Check once, and keep it. It runs in a daemon thread, which does not delay the end of the process; an async one
-    has an event loop of its own there, and is cancelled at its limit.
+    A check never runs twice at the same time. Callers that need it while it runs wait for the same result, until
+    ``timeout`` seconds after its start. From then on it has timed out for every caller, without a wait, until it
+    returns. So create a Check once, and keep it. It runs in a daemon thread, which does not delay the end of the
+    process. An async check has its own event loop in that thread, and is cancelled at its timeout.
 
-    Raises BadArgument for arguments that cannot be.
+    Raises BadArgument for invalid arguments.
     """
 
     __slots__ = (
         "_call",
-        "_flight",
         "_last",
-        "_late",
-        "_said",
+        "_logged",
+        "_pending",
+        "_timed_out_at",
         "critical",
         "failure_ttl",
         "name",
@@ -144,61 +152,55 @@ class Check:
         self.timeout_ttl = _seconds(f"{name}: timeout_ttl", timeout_ttl)
         self.critical = bool(critical)
         self._call = call
-        self._flight: _Flight | None = None
+        self._pending: _PendingRun | None = None
         self._last: Result | None = None
-        # When it last ended too late, and has not ended in time since.
-        self._late: float | None = None
-        # The outcome that was logged last: a check that goes on failing is not logged again.
-        self._said = PASSED
+        # When the last run ended, if that run timed out.
+        self._timed_out_at: float | None = None
+        # The outcome that was logged last: a check that continues to fail is not logged again.
+        self._logged = PASSED
 
     def __repr__(self) -> str:
         return f"Check({self.name!r}, timeout={self.timeout:g}, critical={self.critical})"
 
-    def _begin(self) -> _Flight | Result:
-        """A run that is under way, or what is known without one."""
+    def _begin(self) -> _PendingRun | Result:
+        """A pending run, started now or earlier, or a cached result."""
         import time
 
-        begun: _Flight | None = None
+        begun: _PendingRun | None = None
         try:
             with _lock:
                 now = time.monotonic()
                 last = self._last
                 if last is not None and now - last.ended < (self.ttl if last.passed else self.failure_ttl):
                     return last
-                flight = self._flight
-                # A child process inherits what its parent's threads were at, and none of the threads.
-                if flight is not None and flight.pid == os.getpid():
-                    return flight
-                begun = self._flight = _Flight(now)
+                pending = self._pending
+                # A forked child inherits the pending runs of its parent, but not the threads.
+                if pending is not None and pending.pid == os.getpid():
+                    return pending
+                begun = self._pending = _PendingRun(now)
             self._start(begun)
             return begun
         except BaseException:
-            # That of a signal handler: there may be no thread, and then this run would never end.
+            # Raised by a signal handler: perhaps no thread was started, and then this run would never end.
             if begun is not None:
                 self._forget(begun)
             raise
 
-    def _forget(self, flight: _Flight) -> None:
+    def _forget(self, pending: _PendingRun) -> None:
         with _lock:
-            if self._flight is flight:
-                self._flight = None
+            if self._pending is pending:
+                self._pending = None
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, pending: _PendingRun) -> None:
         import threading
 
-        thread = threading.Thread(target=self._run, args=(flight,), name=f"liveness-check-{self.name}", daemon=True)
-        try:
-            # start() would wait until the thread has begun: two who wake each other in turn, on two cores, and that for
-            # nothing, since it is the result that is waited for. The name is not public; without it start() waits.
-            thread._started.wait = lambda timeout=None: True  # type: ignore[attr-defined]
-        except AttributeError:
-            pass
+        thread = threading.Thread(target=self._run, args=(pending,), name=f"liveness-check-{self.name}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            self._end(flight, FAILED, f"cannot run: {error}")
+            self._end(pending, FAILED, f"cannot run: {error}")
 
-    def _run(self, flight: _Flight) -> None:
+    def _run(self, pending: _PendingRun) -> None:
         try:
             call = _health_of(self._call) if isinstance(self._call, str) else self._call
             result = call()
@@ -206,51 +208,51 @@ class Check:
                 result = await_within(result, self.timeout)
             reason = _refusal(result)
             outcome = FAILED if reason else PASSED
-        # SystemExit too: a check does not end the thread that asks.
+        # Also SystemExit: a check must not end this thread without a result.
         except BaseException as error:
             outcome, reason = FAILED, _text(error)
-        self._end(flight, outcome, reason)
+        self._end(pending, outcome, reason)
 
-    def _end(self, flight: _Flight, outcome: str, reason: str) -> None:
+    def _end(self, pending: _PendingRun, outcome: str, reason: str) -> None:
         import time
 
         with _lock:
-            lasted = time.monotonic() - flight.started
+            lasted = time.monotonic() - pending.started
             if lasted >= self.timeout:
                 outcome, reason = TIMED_OUT, self._no_answer()
-            self._late = time.monotonic() if outcome == TIMED_OUT else None
-            flight.result = self._result(outcome, lasted, reason)
-            if self._flight is flight:
-                self._flight = None
-                # What comes after the limit is no news by now.
-                self._last = None if outcome == TIMED_OUT else flight.result
-        flight.done.set()
+            self._timed_out_at = time.monotonic() if outcome == TIMED_OUT else None
+            pending.result = self._result(outcome, lasted, reason)
+            if self._pending is pending:
+                self._pending = None
+                # A late result is not cached.
+                self._last = None if outcome == TIMED_OUT else pending.result
+        pending.done.set()
 
-    def _answer(self, flight: _Flight, asked: float, limit: float | None) -> Result:
+    def _answer(self, pending: _PendingRun, asked: float, limit: float | None) -> Result:
         """
-        Waits for the end of it, until as long after its start as the time limit, or the deadline, allows.
+        Waits for the result until ``timeout``, or ``limit`` if that is shorter, after the start of the run.
 
-        For who joins late there is so much less to wait; once the time is over, nothing.
+        A caller that joins later waits less; after that time it does not wait at all.
         """
         import time
 
         allowed = self.timeout if limit is None else min(self.timeout, limit)
-        joined = asked - flight.started
-        late = self._late
-        unawaited = late is not None and asked - late < self.timeout_ttl
-        if unawaited:
+        joined = asked - pending.started
+        timed_out_at = self._timed_out_at
+        is_not_awaited = timed_out_at is not None and asked - timed_out_at < self.timeout_ttl
+        if is_not_awaited:
             allowed = 0.0
-        # What is there is not waited for: gevent's events can miss one that was set a moment ago.
-        if flight.result is None:
-            flight.done.wait(max(0.0, flight.started + allowed - time.monotonic()))
+        # Do not wait for a result that exists: an Event of gevent may miss a set() that came just before.
+        if pending.result is None:
+            pending.done.wait(max(0.0, pending.started + allowed - time.monotonic()))
         with _lock:
-            if flight.result is not None:
-                return flight.result
-        lasted = time.monotonic() - flight.started
-        if unawaited and joined < self.timeout:
-            reason = "no answer in time when last asked, and none yet"
+            if pending.result is not None:
+                return pending.result
+        lasted = time.monotonic() - pending.started
+        if is_not_awaited and joined < self.timeout:
+            reason = "timed out the last time, and has not answered yet"
         elif joined >= allowed:
-            reason = f"still running since {lasted:.1f} s"
+            reason = f"still running after {lasted:.1f} s"
         elif limit is not None and limit < self.timeout:
             reason = f"no answer within the deadline of {limit:g} s"
         else:
@@ -266,33 +268,26 @@ class Check:
         return Result(self.name, outcome, duration, reason[:_REASON_LENGTH], self.critical, time.monotonic())
 
     def _log(self, result: Result) -> None:
-        if result.outcome == self._said:
+        if result.outcome == self._logged:
             return
-        self._said = result.outcome
-        # A handler that raises is no reason for a check to fail, or for who asks to end.
-        try:
-            import logging
-
-            log = logging.getLogger("liveness")
-            if result.passed:
-                log.warning("liveness: check %r passes again", self.name)
-            else:
-                log.warning("liveness: check %r %s: %s", self.name, result.outcome, result.reason)
-        except Exception:
-            pass
+        self._logged = result.outcome
+        if result.passed:
+            log.warning("check %r passes again", self.name)
+        else:
+            log.warning("check %r %s: %s", self.name, result.outcome, result.reason)
 
 
-class _Adopted:
-    """The Check of a bare callable, and how many ask for it now."""
+class _Shared:
+    """The Check of a bare callable or a module name, and the number of run() calls that wait for it."""
 
-    __slots__ = ("askers", "check")
+    __slots__ = ("callers", "check")
 
     def __init__(self, check: Check) -> None:
         self.check = check
-        self.askers = 0
+        self.callers = 0
 
 
-class _Flight:
+class _PendingRun:
     """One run of one check."""
 
     __slots__ = ("done", "pid", "result", "started")
@@ -307,7 +302,7 @@ class _Flight:
 
 
 class Result:
-    """What came of one check."""
+    """The result of one check."""
 
     __slots__ = ("critical", "duration", "ended", "name", "outcome", "reason")
 
@@ -315,9 +310,9 @@ class Result:
         self.name = name
         #: ``passed``, ``failed`` or ``timed out``.
         self.outcome = outcome
-        #: In seconds: how long it ran, or has been waited for.
+        #: Seconds that the check has run, so far if it timed out.
         self.duration = duration
-        #: Type and text of the exception, or what else was wrong; empty if it passed. Not for the public.
+        #: Type and text of the exception, or another reason; empty if the check passed. May contain internals.
         self.reason = reason
         self.critical = critical
         #: On time.monotonic().
@@ -325,7 +320,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """It has passed."""
+        """Whether the check passed."""
         return self.outcome == PASSED
 
     def __repr__(self) -> str:
@@ -333,7 +328,7 @@ class Result:
 
 
 class Report:
-    """What came of all checks; true unless a critical one did not pass."""
+    """The results of all checks; true unless a critical check did not pass."""
 
     __slots__ = ("results",)
 
@@ -343,7 +338,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``passed``; ``failed`` if a critical check did not pass; ``degraded`` if only others did not."""
+        """``passed``; ``failed`` if a critical check did not pass; ``degraded`` if only other checks did not."""
         bad = [result for result in self.results if not result.passed]
         if any(result.critical for result in bad):
             return FAILED
@@ -354,11 +349,11 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line for the public: the names of what did not pass, without a reason. Empty if all did."""
+        """One line for the public: the checks that did not pass, without reasons. Empty if all passed."""
         return ", ".join(f"{result.name} {result.outcome}" for result in self.results if not result.passed)
 
     def as_dict(self, detailed: bool = False) -> dict[str, object]:
-        """For JSON: the verdict, and each check by name; with its duration and reason only if ``detailed``."""
+        """For JSON: the verdict and the checks by name. Durations and reasons are included if ``detailed``."""
         return {"verdict": self.verdict, "checks": {result.name: _as_dict(result, detailed) for result in self.results}}
 
     def __repr__(self) -> str:
@@ -376,85 +371,87 @@ def _as_dict(result: Result, detailed: bool) -> dict[str, object]:
 
 def run(checks: Iterable[Check | Callable[[], object] | str], deadline: float | None = None) -> Report:
     """
-    Runs all checks at once, and reports.
+    Runs all checks in parallel, and returns a report.
 
-    A callable or a module's name stands for a Check of that name with the default limits. It takes as long as the
-    slowest of them, at most its time limit, and at most ``deadline`` seconds; what has not answered by then has timed
-    out. A failure is logged when it begins, and when it ends.
+    A callable or a module name stands for a Check of that name with the default limits. The call takes as long as the
+    slowest check, at most its timeout, and at most ``deadline`` seconds. A check without a result by then has timed
+    out. The log has a line when a check begins to fail, and when it passes again.
 
-    Raises BadArgument for arguments that cannot be, and nothing else.
+    Raises BadArgument for invalid arguments, and nothing else.
     """
     import time
 
     limit = None if deadline is None else _seconds("deadline", deadline)
-    with _Asking(_listed(checks)) as wanted:
+    with _Prepared(_listed(checks)) as prepared:
         asked = time.monotonic()
-        flights = [(check, check._begin()) for check in wanted]
+        pending = [(check, check._begin()) for check in prepared]
         results = []
-        for check, flight in flights:
-            result = check._answer(flight, asked, limit) if isinstance(flight, _Flight) else flight
+        for check, found in pending:
+            result = check._answer(found, asked, limit) if isinstance(found, _PendingRun) else found
             check._log(result)
             results.append(result)
     return Report(results)
 
 
 def prepare(checks: Iterable[Check | Callable[[], object] | str]) -> list[Check]:
-    """A Check for each, to keep and to run again. Raises BadArgument for what is none, and for two of one name."""
+    """A list of Checks to keep and to run again. Raises BadArgument for invalid checks and duplicate names."""
     found = [check if isinstance(check, Check) else _check_of(check) for check in _listed(checks)]
-    _refuse_two_of_one_name(found)
+    _refuse_duplicate_names(found)
     return found
 
 
-class _Asking:
-    """The checks of one run; a bare callable has the same one as long as anybody asks for it, or it runs."""
+class _Prepared:
+    """The Checks of one run(). Callables and module names get a Check that is shared while it is in use."""
 
-    def __init__(self, asked: list[Check | Callable[[], object] | str]) -> None:
-        self._asked = asked
-        self._adopted: list[_Adopted] = []
+    def __init__(self, given: list[Check | Callable[[], object] | str]) -> None:
+        self._given = given
+        self._shared: list[_Shared] = []
 
     def __enter__(self) -> list[Check]:
         try:
-            wanted = [check if isinstance(check, Check) else self._adopt(check) for check in self._asked]
-            _refuse_two_of_one_name(wanted)
+            checks = [check if isinstance(check, Check) else self._share(check) for check in self._given]
+            _refuse_duplicate_names(checks)
         except BadArgument:
             self.__exit__()
             raise
-        return wanted
+        return checks
 
-    def _adopt(self, call: Callable[[], object] | str) -> Check:
+    def _share(self, call: Callable[[], object] | str) -> Check:
         key: object = call
         try:
             hash(call)
         except TypeError:
             key = id(call)
         with _lock:
-            known = _at_large.get(key)
-            if known is None:
-                known = _at_large[key] = _Adopted(_check_of(call))
-            known.askers += 1
-        self._adopted.append(known)
-        return known.check
+            shared = _shared.get(key)
+            if shared is None:
+                shared = _shared[key] = _Shared(_check_of(call))
+            shared.callers += 1
+        self._shared.append(shared)
+        return shared.check
 
     def __exit__(self, *_: object) -> None:
         with _lock:
-            for adopted in self._adopted:
-                adopted.askers -= 1
-            for key, adopted in list(_at_large.items()):
-                if not adopted.askers and adopted.check._flight is None:
-                    del _at_large[key]
+            for shared in self._shared:
+                shared.callers -= 1
+            for key, shared in list(_shared.items()):
+                if not shared.callers and shared.check._pending is None:
+                    del _shared[key]
 
 
 def _listed(checks: Iterable[Check | Callable[[], object] | str]) -> list[Check | Callable[[], object] | str]:
     if isinstance(checks, str) or not hasattr(checks, "__iter__"):
-        raise BadArgument(f"checks: {checks!r}: not a list of checks (write [...])")
+        raise BadArgument(f"checks: {checks!r}: must be a list of checks (write [...])")
     return list(checks)
 
 
-def _refuse_two_of_one_name(checks: list[Check]) -> None:
+def _refuse_duplicate_names(checks: list[Check]) -> None:
     seen = set()
     for check in checks:
         if check.name in seen:
-            raise BadArgument(f"checks: {check.name!r}: two of this name (give each a name: Check(name, call))")
+            raise BadArgument(
+                f"checks: {check.name!r}: two checks have this name (give each its own: Check(name, call))"
+            )
         seen.add(check.name)
 
 
@@ -473,7 +470,7 @@ def _is_dotted_path(text: str) -> bool:
 
 def _seconds(what: str, value: float) -> float:
     number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else -1.0
-    # Longer than that no lock can wait for.
+    # A lock cannot wait much longer than that.
     if not 0 <= number <= 1e6:
         raise BadArgument(f"{what}: {value!r}: must be seconds, from 0 to 1,000,000")
     return number
@@ -481,9 +478,9 @@ def _seconds(what: str, value: float) -> float:
 
 def await_within(awaitable: Awaitable[object], timeout: float) -> object:
     """
-    What it comes to, in an event loop of its own, in the context of this thread.
+    The result of the awaitable, which runs in an event loop of its own in this thread.
 
-    Raises TimeoutError if it takes longer than ``timeout`` seconds, and whatever it raises.
+    Raises TimeoutError if it takes longer than ``timeout`` seconds, and every exception of the awaitable.
     """
     import asyncio
 
@@ -503,7 +500,7 @@ async def _await_all(awaitable: Awaitable[object]) -> object:
     try:
         return await awaitable
     except (SystemExit, KeyboardInterrupt) as error:
-        # An event loop would end at once, with a word of its own.
+        # Else the event loop would stop at once, and print a traceback.
         raise RuntimeError(_text(error)) from error
 
 
@@ -511,7 +508,7 @@ def _text(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception:
-        text = "(its text cannot be had)"
+        text = "(its text is not available)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -1,7 +1,7 @@
 """
 The command ``liveness``: the verdict, a table of all units, and the verbs for shell programs and operators.
 
-Exit status: 0 healthy or done, 1 not, 2 misuse. Imports only what the subcommand needs.
+Exit status: 0 healthy or done, 1 unhealthy or failed, 2 wrong usage. Each subcommand imports only what it needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 
-from . import probe, state
+from . import names, probe
+from .directory import why
 from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from .status import Row
     from .unit import Unit
 
+# Exit statuses of a shell for a command that it cannot find, or cannot execute.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+_EXIT_STATUS = "Exit status: 0 healthy or done, 1 unhealthy or failed, 2 wrong usage."
 
 
 def console_script() -> int:
@@ -32,11 +35,11 @@ def console_script() -> int:
 def main(arguments: Sequence[str], program: str = "liveness") -> int:
     """Runs the command with these arguments, and returns its exit status."""
     for name in ("stdout", "stderr"):
-        # Closed by whoever started us.
+        # Python sets a stream to None if its descriptor is closed.
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as we run
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the end
     parser = _parser(program)
-    # Not parse_args(), which would tell of the wrong options of a subcommand in the name of the whole.
+    # Not parse_args(): its message for an unknown option of a subcommand would not name the subcommand.
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unknown argument: {unknown[0]}")
@@ -52,8 +55,8 @@ def main(arguments: Sequence[str], program: str = "liveness") -> int:
     return status
 
 
-def _say(text: str, to_stderr: bool = False) -> None:
-    # That nobody reads it changes no verdict.
+def _print(text: str, to_stderr: bool = False) -> None:
+    # An output that cannot be written does not change the exit status.
     try:
         print(text, file=sys.stderr if to_stderr else sys.stdout)
     except (OSError, ValueError):
@@ -65,7 +68,7 @@ def _flush() -> None:
         try:
             stream.flush()
         except (OSError, ValueError):
-            # The interpreter would try once more at its end, and complain.
+            # Else the interpreter would try again at its end, and print an error.
             try:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
             except OSError:
@@ -73,7 +76,7 @@ def _flush() -> None:
 
 
 def _fail(text: str, status: int = 1) -> int:
-    _say(text, to_stderr=True)
+    _print(text, to_stderr=True)
     return status
 
 
@@ -81,7 +84,7 @@ def _fail(text: str, status: int = 1) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that says in one line what is wrong, and what was perhaps meant."""
+    """A parser that reports an error in one line, with a suggestion for a mistyped word."""
 
     def error(self, message: str) -> NoReturn:
         import difflib
@@ -92,14 +95,14 @@ class _Parser(argparse.ArgumentParser):
         known = [name for action in self._actions for name in (*action.option_strings, *(action.choices or ()))]
         close = difflib.get_close_matches(wrong, known, 1)
         hint = f"did you mean {close[0]}? " if close and close[0] != wrong else ""
-        self.exit(2, f"{self.prog}: {message} ({hint}{self.prog} -h explains)\n")
+        self.exit(2, f"{self.prog}: {message} ({hint}see {self.prog} -h)\n")
 
 
 def _parser(program: str) -> _Parser:
     parser = _Parser(
         prog=program,
-        description="Tell how processes are, and say how this one is.",
-        epilog="Exit status: 0 healthy or done, 1 not, 2 misuse.",
+        description="Show whether processes are healthy, and report the health of a process.",
+        epilog=_EXIT_STATUS,
         allow_abbrev=False,
     )
     parser.set_defaults(parser=parser)
@@ -108,50 +111,50 @@ def _parser(program: str) -> _Parser:
     def command(name: str, action: Callable[[argparse.Namespace], int], about: str, several: bool = False) -> _Parser:
         made: _Parser = commands.add_parser(
             name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False,
-            epilog="Exit status: 0 healthy or done, 1 not, 2 misuse.",
+            epilog=_EXIT_STATUS,
         )  # fmt: skip
         made.set_defaults(action=action, parser=made)
         made.add_argument(
-            "-d", metavar="RUNDIR", dest="rundir", help="where the units are ($LIVENESS_RUNDIR, else /run)"
+            "-d", metavar="RUNDIR", dest="rundir", help="directory of all units (default: $LIVENESS_RUNDIR, else /run)"
         )
         if name != "status":
             made.add_argument(
                 "-u", metavar="UNITNAME", dest="unit", action="append" if several else "store",
-                help="the unit ($LIVENESS_UNIT_NAME, else the hostname)"
-                + ("; given more than once, every one must pass" if several else ""),
+                help="name of the unit (default: $LIVENESS_UNIT_NAME, else the hostname)"
+                + ("; repeat it for several units, which must all pass" if several else ""),
             )  # fmt: skip
         return made
 
-    made = command("check", _check, "the verdict on a unit, in the words of health.sh", several=True)
-    made.add_argument("mode", nargs="?", choices=("live", "ready"), default="live", help="which verdict (live)")
-    made.add_argument("-q", dest="quiet", action="store_true", help="say nothing, the exit status is enough")
-    made.add_argument("-v", dest="verbose", action="store_true", help="say why a healthy unit is healthy, too")
-    made.add_argument("--json", action="store_true", help="say it all in JSON")
+    made = command("check", _check, "print the verdict on a unit, in the words of health.sh", several=True)
+    made.add_argument("mode", nargs="?", choices=("live", "ready"), default="live", help="the verdict (default: live)")
+    made.add_argument("-q", dest="quiet", action="store_true", help="print nothing; only set the exit status")
+    made.add_argument("-v", dest="verbose", action="store_true", help="also print why a healthy unit is healthy")
+    made.add_argument("--json", action="store_true", help="print the verdicts on all units as JSON")
 
-    made = command("status", _status, "a table of all units in the run directory")
-    made.add_argument("--json", action="store_true", help="the same in JSON")
+    made = command("status", _status, "show all units with their heartbeats, jobs, checks and expected workers")
+    made.add_argument("--json", action="store_true", help="print the same as JSON")
 
-    made = command("run", _run, "run a program in any language as a unit: load, set, then become it")
+    made = command("run", _run, "run a program in any language as a unit, under the pid of this command")
     made.usage = f"{program} run [-h] [-d RUNDIR] [-u UNITNAME] [--check MODULE]... -- COMMAND [ARGUMENT]..."
     made.add_argument(
         "--check", metavar="MODULE", dest="checks", action="append", default=[],
-        help="a module whose health() must pass first, from the working directory or PYTHONPATH",
+        help="a module, in the working directory or PYTHONPATH, whose health() must pass before the program starts",
     )  # fmt: skip
-    made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="what to run, with its arguments")
+    made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
 
-    made = command("set", _set, "declare a unit healthy (0), or in error")
-    made.add_argument("code", metavar="CODE", type=_number, help="0, or the code of an error")
-    made.add_argument("reason", metavar="REASON", nargs="*", help="what the probe shows, quoted or not")
+    made = command("set", _set, "declare a unit healthy or unhealthy")
+    made.add_argument("code", metavar="CODE", type=_number, help="0 for healthy, else an error code")
+    made.add_argument("reason", metavar="REASON", nargs="*", default=[], help="text that the probe shows")
 
     command("ready", _ready, "declare a unit ready")
-    made = command("unready", _unready, "declare a unit not ready; it stays alive")
-    made.add_argument("reason", metavar="REASON", nargs="*", help="what the probe shows, quoted or not")
+    made = command("unready", _unready, "declare a unit not ready, for example to drain it; it stays healthy")
+    made.add_argument("reason", metavar="REASON", nargs="*", default=[], help="text that the probe shows")
 
-    made = command("beat", _beat, "beat for the process that loaded a unit")
-    made.add_argument("ttl", metavar="TTL", type=_number, help="for how many seconds it holds")
-    made.add_argument("-n", metavar="NAME", dest="name", default="main", help="the heartbeat's name (main)")
+    made = command("beat", _beat, "write a heartbeat for the process that loaded a unit")
+    made.add_argument("ttl", metavar="TTL", type=_number, help="seconds until the heartbeat is stale")
+    made.add_argument("-n", metavar="NAME", dest="name", default="main", help="name of the heartbeat (default: main)")
 
-    command("reset", _reset, "end the life of a unit: remove its state")
+    command("reset", _reset, 'remove the state of a unit; the probe then says "not loaded"')
     return parser
 
 
@@ -172,7 +175,7 @@ def _check(options: argparse.Namespace) -> int:
         verdicts.append(verdict)
         if options.json or (verdict and not options.verbose) or (not verdict and options.quiet):
             continue
-        _say(str(verdict), to_stderr=not verdict)
+        _print(str(verdict), to_stderr=not verdict)
         if not verdict:
             return 1
     healthy = all(verdicts)
@@ -180,25 +183,35 @@ def _check(options: argparse.Namespace) -> int:
         import json
 
         units = [{"unit": found.unitname, "healthy": found.healthy, "reason": found.reason} for found in verdicts]
-        _say(json.dumps({"healthy": healthy, "units": units}))
+        _print(json.dumps({"healthy": healthy, "units": units}))
     return 0 if healthy else 1
 
 
 def _status(options: argparse.Namespace) -> int:
     from . import status
 
-    rundir = state.find_rundir(options.rundir)
+    rundir = names.find_rundir(options.rundir)
     rows: list[Row] = status.rows(rundir)
     if options.json:
         import json
 
-        _say(json.dumps([row.as_dict() for row in rows], indent=2))
+        _print(json.dumps([row.as_dict() for row in rows], indent=2))
     elif not rows:
-        return _fail(f"liveness: {rundir}: no units (nothing has loaded one there; -d names another directory)")
+        return _fail(
+            f"liveness: {rundir}: no units (no process has loaded one there; choose another directory with -d)"
+        )
     else:
-        is_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        _say(status.table(rows, status.width(), is_terminal and not os.environ.get("NO_COLOR")).rstrip("\n"))
+        _print(status.table(rows, status.width(), _is_colored()).rstrip("\n"))
     return 0 if rows and all(row.healthy for row in rows) else 1
+
+
+def _is_colored() -> bool:
+    # The conventions of no-color.org and bixense.com/clicolors: `CLICOLOR_FORCE=1 watch -c liveness status` has colors.
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 # The verbs
@@ -209,14 +222,14 @@ def _run(options: argparse.Namespace) -> int:
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        options.parser.error("no command: what shall run?")
+        options.parser.error("no command given")
     path = shutil.which(command[0])
     if path is None:
         if os.path.exists(command[0]) and "/" in command[0]:
             return _fail(f"liveness: {command[0]}: cannot run: permission denied", _NOT_EXECUTABLE)
         return _fail(f"liveness: {command[0]}: not found", _NOT_FOUND)
     unit = _unit(options)
-    # What runs finds its unit by the same names, and so does what it starts.
+    # So that the program and its children find the unit.
     os.environ["LIVENESS_RUNDIR"], os.environ["LIVENESS_UNIT_NAME"] = unit.rundir, unit.unitname
     try:
         sys.path.insert(0, os.getcwd())
@@ -228,7 +241,7 @@ def _run(options: argparse.Namespace) -> int:
         raise
     except OSError as error:
         unit.reset()
-        return _fail(f"liveness: {path}: cannot run: {state.why(error)}", _NOT_EXECUTABLE)
+        return _fail(f"liveness: {path}: cannot run: {why(error)}", _NOT_EXECUTABLE)
     except BaseException as error:
         unit.reset()
         if isinstance(error, KeyboardInterrupt):
@@ -240,7 +253,7 @@ def _become(path: str, command: list[str]) -> NoReturn:
     import signal
 
     _flush()
-    # Python ignores these, and what is ignored stays so through an exec: `yes | head` would never end.
+    # Python ignores these signals, and exec does not change that: `yes | head` would never end.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     os.execv(path, command)
@@ -262,7 +275,9 @@ def _unready(options: argparse.Namespace) -> int:
 
 
 def _beat(options: argparse.Namespace) -> int:
-    _unit(options).beat_for_holder(options.ttl, options.name)
+    from .heartbeats import beat_for_holder
+
+    beat_for_holder(_loaded(options).leases, options.ttl, options.name)
     return 0
 
 
@@ -279,7 +294,7 @@ def _unit(options: argparse.Namespace) -> Unit:
 
 def _loaded(options: argparse.Namespace) -> Unit:
     unit = _unit(options)
-    # A word on a unit that nobody has loaded would wait there for the next life, and be wiped.
+    # A declaration for a unit that nobody has loaded would be removed by the next load.
     if not os.path.lexists(f"{unit.path}/pid"):
         raise LivenessError(f"not loaded (no pid in {unit.path})")
     return unit

@@ -1,7 +1,7 @@
 """
-What an HTTP probe answers: a verdict as status, and the unit that an application has joined.
+What all HTTP endpoints have in common: the status for a verdict, and the unit that an application has joined.
 
-For the integrations, which add what their framework needs.
+The integrations add what their framework needs.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Statuses: a kubelet takes any from 200 to 399 for success.
+#: HTTP status codes. For a kubelet, 200 to 399 mean success.
 OK, UNAVAILABLE = 200, 503
-#: Seconds for all checks of one request together: a kubelet waits for 1 s unless told, and the way back takes time too.
+#: Seconds for all checks of one request together. A kubelet waits 1 s by default, and the response also takes time.
 DEADLINE = 0.8
-#: For this many seconds nobody waits for a check that has just given no answer: with one worker that serves one request
-#: at a time, every wait is one of the liveness probe too. Shorter than the usual period of a probe: what was slow once
-#: is waited for by the next one.
+#: Seconds after the timeout of a check in which no request waits for that check: in a worker that serves one request at
+#: a time, each wait also delays the liveness probe. Shorter than the usual period of a probe, so that the next probe
+#: waits for the check again.
 TIMEOUT_TTL = 3.0
-#: Of every answer: that of a moment ago says nothing of now.
+#: Headers of every response: a cached verdict must not be used.
 HEADERS = {"Cache-Control": "no-store"}
 
 
 def status(healthy: object) -> int:
-    """200 for what is true, 503 for what is not."""
+    """The status code: 200 for a true value, else 503."""
     return OK if healthy else UNAVAILABLE
 
 
 class Joined:
     """
-    The unit that an application's probes judge too: that of a name, a Unit, the default one for True, none for None.
+    The unit, if any, whose verdict is also part of an application's verdict; true if there is one.
 
-    Raises BadArgument for anything else, and for a name that cannot be.
+    ``unit`` is a Unit, the name of a unit, True for the default unit, or None or False for no unit. Raises BadArgument
+    for any other value, and for an invalid name.
     """
 
     __slots__ = ("_names",)
@@ -51,17 +52,17 @@ class Joined:
         elif isinstance(unit, str) and unit:
             self._names = Unit(unit).unitname, None
         else:
-            raise BadArgument(f"unit: {unit!r}: neither the name of a unit, nor True for the default one, nor None")
+            raise BadArgument(f"unit: {unit!r}: must be the name of a unit, True for the default unit, or None")
 
     def __bool__(self) -> bool:
         return self._names is not None
 
     def live(self) -> probe.Verdict | None:
-        """Its live verdict; None if there is no unit."""
+        """The live verdict on the unit, or None if there is no unit."""
         return self._judge(probe.live)
 
     def ready(self) -> probe.Verdict | None:
-        """Its ready verdict; None if there is no unit."""
+        """The ready verdict on the unit, or None if there is no unit."""
         return self._judge(probe.ready)
 
     def _judge(self, verdict: Callable[[str | None, str | None], probe.Verdict]) -> probe.Verdict | None:
@@ -70,5 +71,5 @@ class Joined:
         try:
             return verdict(*self._names)
         except BadArgument as error:
-            # The environment names none that can be: health.sh fails then, and so does this.
+            # The environment contains an invalid name. health.sh also fails then.
             return probe.Verdict("?", False, str(error))

@@ -1,16 +1,16 @@
-"""What can go wrong, under one root."""
+"""The errors that liveness raises, under one root."""
 
 
 class LivenessError(RuntimeError):
-    """The root of every error that liveness raises itself. Its text names what, which, why, and the way out."""
+    """The root of all errors of liveness. The message names what failed, why, and what to do."""
 
 
 class BadArgument(LivenessError, ValueError):
-    """An argument that cannot be used as it is; nothing was done with it."""
+    """An argument that is not valid. Nothing was done with it."""
 
 
 class CheckFailed(LivenessError):
-    """A check says that the process must not run. ``name`` is the check's: for a module, its dotted path."""
+    """A check reported that the process must not run. ``name`` is the name of the check (for a module, its path)."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name}: {why}")
@@ -18,4 +18,4 @@ class CheckFailed(LivenessError):
 
 
 class TakenOver(LivenessError):
-    """The unit is no longer this process's to write: it was reset, or another process has loaded it since."""
+    """This process may no longer write to the unit: it was reset, or another process has loaded it since."""

@@ -1,8 +1,8 @@
 """
-The verbs under the parameter names that older callers use: ``error`` and ``namespace``.
+The verbs with the parameter names that older callers use: ``error`` and ``namespace``.
 
-A drop-in for code written against a module of this path; new code says ``import liveness``. A ``namespace`` is a unit
-name; what is None is found by the rules of ``liveness.Unit``. Errors are those of the verbs.
+A drop-in replacement for a module of this path; new code uses ``import liveness``. A ``namespace`` is a unit name;
+arguments that are None are determined by the rules of ``liveness.Unit``. Errors are those of the verbs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def load(
     check_strs: Iterable[str], namespace: str | None = None, rundir: Path | None = None, *args: object, **kwargs: object
 ) -> None:
     """Runs each module's ``health(*args, **kwargs)``, then writes the pid."""
-    find(namespace, rundir, anew=True).load(check_strs, *args, **kwargs)
+    find(namespace, rundir, is_new=True).load(check_strs, *args, **kwargs)
 
 
 def set(error: int = 0, namespace: str | None = None, rundir: Path | None = None) -> None:
-    """Declares the process healthy, or with another code than 0 not."""
+    """Declares the process healthy, or with a code other than 0 unhealthy."""
     find(namespace, rundir).set(error)
 
 

@@ -1,5 +1,5 @@
 """
-The verdict on a unit, in Python: what health.sh says, in the same words.
+The verdict on a unit, in Python: that of health.sh, in the same words.
 
 For HTTP endpoints, commands, and images without a shell, where ``python -m liveness.probe`` is the exec probe. It only
 reads, never blocks, and raises nothing but BadArgument.
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
-from . import proc, state
+from . import names, verdict
+from .directory import Directory, Unreadable
 from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ class Verdict:
     def __init__(self, unitname: str, healthy: bool, reason: str) -> None:
         self.unitname = unitname
         self.healthy = healthy
-        #: One line, for people; of a healthy unit too.
+        #: One line, for people; also for a healthy unit.
         self.reason = reason
 
     def __bool__(self) -> bool:
@@ -51,144 +52,31 @@ class Verdict:
 
 def live(unitname: str | None = None, rundir: Path | None = None) -> Verdict:
     """
-    The process of the unit exists, has declared itself healthy, and none of its heartbeats is stale.
+    Whether the process of the unit exists, has declared itself healthy, and keeps its promises (leases).
 
-    Both names are found as everywhere: the argument, else the environment, else the hostname under /run. Raises
-    BadArgument for names that cannot be.
+    ``unitname`` is the argument, else ``$LIVENESS_UNIT_NAME``, else the hostname; ``rundir`` is the argument, else
+    ``$LIVENESS_RUNDIR``, else ``/run``. Raises BadArgument for invalid names.
     """
-    return _judge(_live, unitname, rundir)
+    return _judge(verdict.live, unitname, rundir)
 
 
 def ready(unitname: str | None = None, rundir: Path | None = None) -> Verdict:
-    """It is live, and has not declared itself unready. Arguments and errors are those of live()."""
-    return _judge(_ready, unitname, rundir)
+    """Whether it is live, not declared unready, and no background check fails. Arguments and errors as in ``live``."""
+    return _judge(verdict.ready, unitname, rundir)
 
 
-class _Unhealthy(Exception):
-    """The reason, as the line says it."""
-
-
-def _judge(verdict: Callable[[state.Directory], str], unitname: str | None, rundir: Path | None) -> Verdict:
-    folder = state.find_rundir(rundir)
+def _judge(rules: Callable[[Directory], str], unitname: str | None, rundir: Path | None) -> Verdict:
+    folder = names.find_rundir(rundir)
     try:
-        name = state.find_unitname(unitname)
+        name = names.find_unitname(unitname)
     except BadArgument:
         raise
     except LivenessError:
         return Verdict("?", False, "cannot read /proc")
     try:
-        return Verdict(name, True, verdict(state.Directory(f"{folder}/{name}")))
-    except (_Unhealthy, state.Unreadable, OSError) as error:
+        return Verdict(name, True, rules(Directory(f"{folder}/{name}")))
+    except (verdict.Unhealthy, Unreadable, OSError) as error:
         return Verdict(name, False, str(error))
-
-
-def _ready(unit: state.Directory) -> str:
-    reason = _live(unit)
-    declared = unit.read("ready")
-    if declared is not None:
-        _declares_none(declared, "ready code is not a number", "not ready")
-    return reason
-
-
-def _live(unit: state.Directory) -> str:
-    process = _identity(unit)
-    declared = unit.read("error")
-    if declared is None:
-        raise _Unhealthy(f"not set (no error code in {_shown(unit.path)})")
-    _declares_none(declared, "error code is not a number", "error {}")
-    beats = _fresh_heartbeats(unit)
-    return f"process {process.pid}, error 0, fresh heartbeats: {beats}"
-
-
-def _identity(unit: state.Directory) -> proc.Process:
-    data = unit.read("pid")
-    if data is None:
-        raise _Unhealthy(f"not loaded (no pid in {_shown(unit.path)})")
-    pid = state.lines(data)[0]
-    if not state.is_count(pid, 7):
-        raise _Unhealthy("pid is not a number")
-    process = proc.find(pid.decode())
-    if process is None:
-        raise _Unhealthy(f"process {pid.decode()} is gone")
-    if process.is_zombie():
-        raise _Unhealthy(f"process {pid.decode()} is a zombie")
-    # Identity before error: who replaces an old life removes its start last.
-    data = unit.read("start")
-    if data is not None:
-        start = state.lines(data)[0]
-        if not state.is_number(start, 20):
-            raise _Unhealthy("start is not a number")
-        if start.decode() != process.start:
-            raise _Unhealthy(f"pid {pid.decode()} belongs to another process")
-    return process
-
-
-def _declares_none(data: bytes, malformed: str, declared: str) -> None:
-    code, reason = state.decode_code(data)
-    if code is None:
-        raise _Unhealthy(malformed)
-    if code != "0":
-        raise _Unhealthy(declared.format(code) + (f": {reason}" if reason else ""))
-
-
-def _fresh_heartbeats(unit: state.Directory) -> int:
-    # Twice: a folder that changes while it is listed may hide a fresh one.
-    beats, orphaned = _heartbeats(unit)
-    if orphaned:
-        beats, orphaned = _heartbeats(unit)
-    if orphaned:
-        raise _Unhealthy(f"no heartbeat of any '{orphaned[0]}'")
-    return beats
-
-
-def _heartbeats(unit: state.Directory) -> tuple[int, list[str]]:
-    """How many heartbeats are fresh, and the roles of which every one is dead."""
-    names = unit.beats()
-    fresh = 0
-    fresh_roles = set()
-    buried = []
-    # The clock first: a probe that is held up here must not count its own delay as the worker's.
-    now = _clock() if names else 0
-    for name in names:
-        if not state.is_name(name, 100):
-            raise _Unhealthy(f"bad heartbeat name in {_shown(unit.path)}/beat")
-        data = unit.read(f"beat/{name}")
-        if data is None:
-            continue
-        beat = state.decode_beat(data)
-        if beat is None:
-            raise _Unhealthy(f"heartbeat '{name}' is malformed")
-        if beat.age(now) < 0:
-            # Perhaps it was written after we looked at the clock.
-            now = _clock()
-        role = state.role_of(name)
-        if beat.is_fresh(now):
-            fresh += 1
-            fresh_roles.add(role)
-        elif role and _is_dead(beat):
-            buried.append(role)
-        elif beat.age(now) < 0:
-            raise _Unhealthy(f"heartbeat '{name}' is from the future")
-        else:
-            raise _Unhealthy(f"no heartbeat '{name}' for {beat.age(now)} s (limit {beat.ttl} s)")
-    return fresh, [role for role in buried if role not in fresh_roles]
-
-
-def _is_dead(beat: state.Beat) -> bool:
-    process = proc.find(beat.pid)
-    return process is None or process.is_zombie() or process.start != beat.start
-
-
-def _clock() -> int:
-    try:
-        return proc.uptime()
-    except (OSError, ValueError):
-        raise _Unhealthy("cannot read /proc") from None
-
-
-def _shown(path: str) -> str:
-    # No more than 200 bytes of it: the line has 512.
-    return os.fsdecode(os.fsencode(path)[: state.REASON_BYTES])
 
 
 # The command
@@ -199,18 +87,19 @@ python -m liveness.probe - what health.sh does, for images without a shell
 
 Usage: python -m liveness.probe [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
 
-  live         the process exists, has declared itself healthy, and none of
-               its heartbeats is stale (the default; startup probes too)
-  ready        live, and not declared unready
+  live         the process exists, has declared itself healthy, and keeps its
+               promises: heartbeats, deadlines, expectations (the default; use
+               it for startup probes, too)
+  ready        live, not declared unready, and no background check fails
 
-  -d RUNDIR    where the units are ($LIVENESS_RUNDIR, else /run)
+  -d RUNDIR    the directory of all units ($LIVENESS_RUNDIR, else /run)
   -u UNITNAME  the unit ($LIVENESS_UNIT_NAME, else the kernel's hostname);
-               given more than once, every one of them must pass
-  -q           say nothing, the exit status is enough
-  -v           say why a healthy unit is healthy, too
-  -h           this help
+               if given more than once, every unit must pass
+  -q           print nothing
+  -v           also print why a healthy unit is healthy
+  -h           print this help
 
-Exit status: 0 healthy, 1 not, 2 misuse. What is wrong is one line on standard
+Exit status: 0 healthy, 1 unhealthy, 2 misuse. The reason is one line on standard
 error: the kubelet shows it in the pod's events.
 """
 
@@ -261,7 +150,7 @@ class _Options:
 
 
 def _unit_name(name: str) -> str:
-    if not state.is_name(name, 200):
+    if not names.is_name(name, names.UNIT_NAME_LENGTH):
         raise _Misuse("bad unit name (1 to 200 of A-Z a-z 0-9 . _ -, first neither . nor -)", name)
     return name
 
@@ -276,15 +165,15 @@ def main(arguments: Sequence[str]) -> int:
         units: list[str | None] = [*options.units]
         if not units:
             try:
-                units = [_unit_name(os.environ.get("LIVENESS_UNIT_NAME") or state.hostname())]
+                units = [_unit_name(os.environ.get("LIVENESS_UNIT_NAME") or names.hostname())]
             except LivenessError:
                 units = [None]
     except _Misuse as error:
         _say(2, f"{error}\n")
         return 2
-    verdict = ready if options.mode == "ready" else live
+    judge = ready if options.mode == "ready" else live
     for unit in units:
-        found = verdict(unit, options.rundir)
+        found = judge(unit, options.rundir)
         if not found:
             if not options.quiet:
                 _say(2, f"{found}\n")

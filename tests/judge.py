@@ -1,4 +1,4 @@
-"""One verdict from every probe there is: health.sh under each shell that is found, and liveness.probe."""
+"""The verdict of every probe: health.sh under each installed shell, and liveness.probe."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ class Judge:
         return said
 
     def show(self, unit: str) -> str:
-        """The state that they disagreed about, for whoever has to mend it."""
+        """The state on which the probes disagree, for the message of a failed test."""
         found = sorted((self.rundir / unit).rglob("*"))
         return "\n".join(f"{path}: {path.read_bytes()[:200]!r}" if path.is_file() else str(path) for path in found)
 
 
 def same(heard: str, said: str) -> bool:
-    """The words say the same, seconds aside; of a shell whose words do not count, the verdict is."""
+    """Whether two answers are the same except for seconds; for a shell whose words may differ, only the verdict."""
     if heard.startswith("healthy by ") or any(str(shell) in heard for shell in VERDICT_ONLY):
         return heard.startswith("healthy") == said.startswith("healthy")
     return re.sub(r"for \d+ s", "for N s", heard) == re.sub(r"for \d+ s", "for N s", said)

@@ -1,7 +1,8 @@
 """
 A process on strings: reads Python from its standard input, runs it, answers with what came of it.
 
-Run as a program by conftest.Puppet; nothing of liveness is replaced in it.
+Run as a program by stage.Puppet; nothing of liveness is replaced in it. Two arguments name FIFOs to use instead of its
+standard input and output.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import fcntl
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 
 def main() -> None:
-    # What it prints itself is no answer.
-    answers = os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200), "w")
+    questions: TextIO
+    if sys.argv[1:]:
+        questions, answers = open(sys.argv[1]), open(sys.argv[2], "w")  # noqa: SIM115 - for as long as it runs
+    else:
+        # What it prints itself is not an answer.
+        questions, answers = sys.stdin, os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200), "w")
     os.dup2(2, 1)
     world: dict[str, Any] = {"__name__": "puppet"}
-    for line in sys.stdin:
+    for line in questions:
         code = json.loads(line)
         try:
             try:

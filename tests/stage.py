@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,10 +46,16 @@ class Puppet:
             stderr=stderr,
             env=environment,
             text=True,
+            # Its own process group, so that its children end with it.
+            start_new_session=True,
         )
         self("import liveness, logging, os, signal, sys, threading, time; logging.basicConfig()")
         # Not that of `before`, if it forks.
         self.pid: int = self("os.getpid()")
+
+    def spawn(self) -> Child:
+        """Another one, which this one starts as a program: its child that inherits nothing in memory."""
+        return Child(self)
 
     def __call__(self, code: str) -> Any:
         """Runs it there, and returns what it came to. Raises PuppetError."""
@@ -62,23 +70,68 @@ class Puppet:
 
     def answer(self) -> Any:
         """What came of the oldest thing that was told and not yet answered."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.readline()
         if not line:
-            raise PuppetError("EOF", f"the puppet has ended: {self.process.wait()}")
+            raise PuppetError("EOF", "the puppet has ended")
         answer = json.loads(line)
         if "error" in answer:
             raise PuppetError(answer["error"], answer["text"])
         return answer["value"]
 
+    def readline(self) -> str:
+        """The next line that it answers, or nothing if it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
     def kill(self) -> None:
-        """Ends it at once, and buries it."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGKILL)
+        """Ends it at once, and collects it."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.communicate()
+
+
+class Child(Puppet):
+    """A puppet that another puppet has started."""
+
+    def __init__(self, parent: Puppet) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="liveness-puppet-"))
+        fifos = [str(self._home / name) for name in ("questions", "answers")]
+        for fifo in fifos:
+            os.mkfifo(fifo)
+        command = [sys.executable, str(ROOT / "tests" / "puppet.py"), *fifos]
+        parent("import subprocess")
+        parent(f"children = globals().get('children', []); children.append(subprocess.Popen({command!r}))")
+        self._questions = open(fifos[0], "w")  # noqa: SIM115 - for as long as it lives
+        self._answers = open(fifos[1])  # noqa: SIM115
+        self("import liveness, logging, os, signal, sys, threading, time; logging.basicConfig()")
+        self.pid = self("os.getpid()")
+
+    def tell(self, code: str) -> None:
+        self._questions.write(json.dumps(code) + "\n")
+        self._questions.flush()
+
+    def readline(self) -> str:
+        return self._answers.readline()
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        try:
+            self.signal(signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        for file in (self._questions, self._answers):
+            try:
+                file.close()
+            except OSError:
+                pass
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 def until(fact: Callable[[], object], seconds: float = 20) -> None:

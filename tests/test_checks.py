@@ -1,4 +1,4 @@
-"""Checks run at once, each within its limit and all within a deadline, and a hang costs nobody more than that."""
+"""Checks run in parallel, each within its timeout and all within a deadline, and a hang costs no caller more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -74,33 +75,120 @@ def test_a_check_fails_by_raising_or_by_something_that_equals_false() -> None:
     assert outcomes(run([Check("breaks", breaks)])) == {"breaks": "failed"}
 
 
-def test_what_knows_that_it_is_false_and_what_has_not_run_is_no_success(rundir: Path) -> None:
-    def generator() -> Iterator[int]:
-        yield 1
+def _generator() -> Iterator[int]:
+    yield 1
 
-    async def async_generator() -> AsyncIterator[int]:
-        yield 1
 
-    wrong: dict[str, Callable[[], object]] = {
-        "a verdict": lambda: probe.live("nobody", rundir),
-        "a report": lambda: run([Check("inner", breaks)]),
-        "a generator": generator,
-        "an async one": async_generator,
-        "a check that is not called": lambda: breaks,
-    }
-    report = run([Check(name, call) for name, call in wrong.items()])
-    assert {result.outcome for result in report.results} == {"failed"}
-    for name, call in wrong.items():
-        module = types.ModuleType("wrong_checks")
-        module.health = call  # type: ignore[attr-defined]
-        sys.modules["wrong_checks"] = module
-        with pytest.raises(liveness.CheckFailed):
+async def _async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+# Values of which a plain look at their truth, or at None, would make a success.
+REFUSED: dict[str, Callable[[], object]] = {
+    "False": lambda: False,
+    "0": lambda: 0,
+    "a tuple that begins with False": lambda: (False, "no queue"),
+    "a false Verdict": lambda: probe.live("nobody", "/nowhere"),
+    "a false Report": lambda: run([Check("inner", breaks)]),
+    "a generator": _generator,
+    "an async generator": _async_generator,
+    "a function that was not called": lambda: breaks,
+}
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_a_false_value_and_code_that_has_not_run_are_failures(call: Callable[[], object], rundir: Path) -> None:
+    (result,) = run([Check("x", call)]).results
+    assert result.outcome == "failed"
+    assert result.reason.startswith("returned ")
+    module = types.ModuleType("wrong_checks")
+    module.health = call  # type: ignore[attr-defined]
+    sys.modules["wrong_checks"] = module
+    try:
+        with pytest.raises(liveness.CheckFailed, match=r"^wrong_checks: health\(\) returned "):
             Unit("u", rundir).load(["wrong_checks"])
-        assert name
-    del sys.modules["wrong_checks"]
+    finally:
+        del sys.modules["wrong_checks"]
+    with pytest.raises(liveness.CheckFailed, match=r": it returned ") as caught:
+        Unit("u", rundir).load([call])
+    assert caught.value.name == f"{call.__module__}.{call.__qualname__}"
+    assert not (rundir / "u" / "pid").exists()
 
 
-def test_who_has_less_time_does_not_decide_for_who_has_more(gate: Gate) -> None:
+@pytest.mark.parametrize("value", [None, True, "", [], 1, (True, ""), (), "no"])
+def test_any_other_value_is_a_success(value: object, rundir: Path) -> None:
+    assert run([Check("x", lambda: value)])
+    unit = Unit("u", rundir)
+    unit.load([lambda: value])
+    assert (rundir / "u" / "pid").exists()
+    unit.reset()
+
+
+# One check after another, for load()
+
+
+def test_load_runs_modules_with_its_arguments_and_callables_without_any_in_their_order(
+    tmp_path: Path, rundir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_load.py").write_text("seen = []\ndef health(*args, **kwargs): seen.append((args, kwargs))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import importlib
+
+    seen = importlib.import_module("of_load").seen
+    unit = Unit("u", rundir)
+    checks: list[Callable[[], object] | str] = ["of_load", lambda: seen.append("callable"), "of_load"]
+    unit.load(iter(checks), 7, config="c")
+    assert seen == [((7,), {"config": "c"}), "callable", ((7,), {"config": "c"})]
+    unit.reset()
+
+
+def test_load_ends_with_the_first_check_that_fails_and_passes_exceptions_on(rundir: Path) -> None:
+    ran: list[str] = []
+    unit = Unit("u", rundir)
+    with pytest.raises(liveness.CheckFailed):
+        unit.load([refuses, lambda: ran.append("later")])
+    with pytest.raises(ConnectionError):
+        unit.load([breaks, lambda: ran.append("later")])
+    with pytest.raises(ModuleNotFoundError):
+        unit.load(["of_load.not_there", lambda: ran.append("later")])
+    assert ran == []
+    assert not (rundir / "u" / "pid").exists()
+
+
+def test_load_refuses_a_coroutine_that_nobody_would_await(rundir: Path) -> None:
+    async def check() -> None:
+        pass
+
+    # Without a warning that it was never awaited, which is an error here.
+    with pytest.raises(liveness.CheckFailed, match=r"check: it is a coroutine function, which load\(\) cannot await"):
+        Unit("u", rundir).load([check])
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ("app.checks", "checks: 'app.checks': must be a list"),
+        (passes, "must be a list of module names or callables"),
+        ([7], "checks: 7: neither the dotted path of a module nor a callable"),
+        ([""], "checks: '': neither"),
+        ([Check("x", passes)], "neither the dotted path of a module nor a callable"),
+    ],
+)
+def test_load_refuses_anything_else_before_it_touches_the_state(rundir: Path, checks: Any, words: str) -> None:
+    unit = Unit("u", rundir)
+    unit.load()
+    unit.set()
+    with pytest.raises(liveness.BadArgument) as caught:
+        unit.load(checks)
+    assert words in str(caught.value)
+    assert probe.live("u", rundir)
+    unit.reset()
+
+
+# In parallel
+
+
+def test_a_caller_with_a_short_deadline_does_not_decide_for_a_caller_with_a_longer_one(gate: Gate) -> None:
     check = Check("slow", gate, timeout=60)
     assert not run([check], deadline=0.05)
     threading.Timer(0.2, gate.opened.set).start()
@@ -108,7 +196,7 @@ def test_who_has_less_time_does_not_decide_for_who_has_more(gate: Gate) -> None:
     assert gate.came == 1
 
 
-def test_a_handler_of_the_log_that_raises_stops_nothing() -> None:
+def test_a_log_handler_that_raises_does_not_stop_a_run() -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise ValueError
@@ -121,7 +209,7 @@ def test_a_handler_of_the_log_that_raises_stops_nothing() -> None:
         logging.getLogger("liveness").removeHandler(handler)
 
 
-def test_an_async_check_that_exits_is_a_failure_and_no_noise(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_async_check_that_exits_is_a_failure_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     async def leaves() -> None:
         raise SystemExit(3)
 
@@ -193,7 +281,7 @@ def test_a_result_that_cannot_be_compared_is_a_failure() -> None:
 # The verdict
 
 
-def test_a_failure_of_what_is_not_critical_degrades() -> None:
+def test_a_failed_check_that_is_not_critical_degrades_the_verdict() -> None:
     side = Check("side", refuses, critical=False)
     assert run([Check("a", passes)]).verdict == "passed"
     degraded = run([Check("a", passes), side])
@@ -203,7 +291,7 @@ def test_a_failure_of_what_is_not_critical_degrades() -> None:
     assert run([]).verdict == "passed"
 
 
-def test_the_public_is_told_names_and_whoever_may_know_is_told_why() -> None:
+def test_only_a_detailed_report_contains_reasons() -> None:
     report = run([Check("db", breaks), Check("cache", passes)])
     assert report.summary == "db failed"
     assert "smith" not in str(report.as_dict())
@@ -235,7 +323,7 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogC
 # Time
 
 
-def test_all_run_at_once() -> None:
+def test_all_checks_run_at_the_same_time() -> None:
     together = threading.Barrier(20)
 
     def meet() -> None:
@@ -261,7 +349,7 @@ def test_no_run_takes_longer_than_its_deadline(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_for(gate: Gate, bare: bool) -> None:
+def test_a_check_that_never_returns_is_started_once_however_often_it_is_run(gate: Gate, bare: bool) -> None:
     check: Check | Callable[[], None] = gate if bare else Check("hangs", gate, timeout=0.2)
     until(lambda: not check_threads())
     report = run([check], deadline=0.2)
@@ -272,7 +360,7 @@ def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_fo
         assert result.outcome == "timed out"
     # At once, and not each after its limit.
     assert time.monotonic() - begin < 100
-    assert result.reason.startswith("still running since ")
+    assert result.reason.startswith("still running after ")
     assert gate.came == 1
     assert check_threads() == 1
     gate.opened.set()
@@ -281,7 +369,7 @@ def test_a_check_that_never_returns_is_started_once_however_often_it_is_asked_fo
     assert gate.came >= 2
 
 
-def test_who_asks_while_a_check_runs_gets_the_same_answer(gate: Gate) -> None:
+def test_callers_that_need_a_running_check_get_the_same_result(gate: Gate) -> None:
     check = Check("slow", gate, timeout=30)
     reports: list[Report] = []
     threads = [threading.Thread(target=lambda: reports.append(run([check]))) for _ in range(8)]
@@ -295,16 +383,16 @@ def test_who_asks_while_a_check_runs_gets_the_same_answer(gate: Gate) -> None:
     assert gate.came < 8
 
 
-def test_what_comes_after_the_limit_counts_for_nothing(gate: Gate) -> None:
+def test_a_result_after_the_timeout_is_discarded(gate: Gate) -> None:
     check = Check("late", gate, timeout=0.2, ttl=1000)
     assert not run([check])
     gate.opened.set()
-    until(lambda: check._flight is None)
+    until(lambda: check._pending is None)
     until(lambda: run([check]))
     assert gate.came >= 2
 
 
-def test_every_run_runs_unless_there_is_a_ttl() -> None:
+def test_every_run_calls_the_check_unless_it_has_a_ttl() -> None:
     counts = {"fresh": 0, "kept": 0, "broken": 0}
 
     def count(name: str) -> None:
@@ -329,7 +417,7 @@ def test_a_result_is_used_again_until_its_ttl_is_over() -> None:
     until(lambda: run([check]) and runs[0] == 2)
 
 
-def test_failures_may_be_kept_as_well() -> None:
+def test_failures_can_also_be_cached() -> None:
     runs = [0]
 
     def check() -> bool:
@@ -355,7 +443,7 @@ def test_a_hung_check_does_not_delay_the_end_of_the_process() -> None:
     assert done.stdout == "failed\n"
 
 
-def test_a_child_process_does_not_wait_for_what_its_parent_was_at(gate: Gate) -> None:
+def test_a_child_process_does_not_wait_for_the_pending_runs_of_its_parent(gate: Gate) -> None:
     check = Check("hangs", gate, timeout=0.1)
     run([check])
     child = os.fork()
@@ -380,7 +468,7 @@ def test_a_child_that_is_forked_while_a_check_begins_runs_checks_and_threads() -
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_a_signal_that_interrupts_the_beginning_does_not_leave_a_run_without_an_end(
+def test_a_signal_that_interrupts_the_start_does_not_leave_a_run_without_an_end(
     monkeypatch: pytest.MonkeyPatch, has_begun: bool
 ) -> None:
     """The handlers of some raise, to end what takes too long."""
@@ -399,7 +487,7 @@ def test_a_signal_that_interrupts_the_beginning_does_not_leave_a_run_without_an_
     assert run([check])
 
 
-def test_no_thread_left_is_a_failure_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_be_started_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -417,7 +505,7 @@ def test_bare_checks_are_forgotten_when_they_have_ended() -> None:
     run([[].append, lambda: 1])  # type: ignore[list-item]
     with pytest.raises(liveness.BadArgument):
         run([lambda: None, 42])  # type: ignore[list-item]
-    assert checks._at_large == {}
+    assert checks._shared == {}
 
 
 # Arguments
@@ -445,12 +533,12 @@ def test_bad_arguments_fail_when_they_are_made(arguments: dict[str, object], wor
         Check(**{"name": "x", "call": passes, **arguments})  # type: ignore[arg-type]
 
 
-def test_two_of_one_name_are_refused() -> None:
-    with pytest.raises(liveness.BadArgument, match="'x': two of this name"):
+def test_duplicate_names_are_refused() -> None:
+    with pytest.raises(liveness.BadArgument, match="'x': two checks have this name"):
         run([Check("x", passes), Check("x", refuses)])
-    with pytest.raises(liveness.BadArgument, match="two of this name"):
+    with pytest.raises(liveness.BadArgument, match="two checks have this name"):
         prepare([passes, passes])
-    with pytest.raises(liveness.BadArgument, match="not a list"):
+    with pytest.raises(liveness.BadArgument, match="must be a list"):
         run("app.checks")
     with pytest.raises(liveness.BadArgument, match="deadline: -1"):
         run([passes], deadline=-1)
@@ -458,7 +546,7 @@ def test_two_of_one_name_are_refused() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["passed", "failed", "timed out"]), st.booleans()), max_size=6))
-def test_the_verdict_is_that_of_the_worst_that_counts(results: list[tuple[str, bool]]) -> None:
+def test_the_verdict_is_the_worst_critical_result(results: list[tuple[str, bool]]) -> None:
     report = Report(Result(f"{n}", outcome, 0.0, "", critical, 0.0) for n, (outcome, critical) in enumerate(results))
     bad = [critical for outcome, critical in results if outcome != "passed"]
     assert report.verdict == ("failed" if any(bad) else "degraded" if bad else "passed")
@@ -469,38 +557,38 @@ def test_the_verdict_is_that_of_the_worst_that_counts(results: list[tuple[str, b
 # After a time-out
 
 
-def test_who_gave_no_answer_is_asked_again_and_nobody_waits_until_it_has_answered(gate: Gate) -> None:
+def test_a_check_that_timed_out_is_run_again_and_nobody_waits_until_it_has_finished_in_time(gate: Gate) -> None:
     check = Check("slow", gate, timeout=0.2, timeout_ttl=60)
     assert run([check]).results[0].reason == "no answer within 0.2 s"
     gate.opened.set()
-    until(lambda: check._flight is None)
+    until(lambda: check._pending is None)
     gate.opened.clear()
     begin = time.monotonic()
     report = run([check])
     assert report.results[0].outcome == "timed out"
-    assert report.results[0].reason == "no answer in time when last asked, and none yet"
+    assert report.results[0].reason == "timed out the last time, and has not answered yet"
     assert time.monotonic() - begin < 0.15
     until(lambda: gate.came == 2)
     # That one was prompt enough, so the next is waited for.
     gate.opened.set()
-    until(lambda: check._flight is None)
+    until(lambda: check._pending is None)
     assert run([check]).results[0].passed
 
 
-def test_who_gave_no_answer_is_waited_for_again_after_a_while(gate: Gate) -> None:
+def test_a_check_that_timed_out_is_waited_for_again_after_timeout_ttl(gate: Gate) -> None:
     check = Check("slow", gate, timeout=0.2, timeout_ttl=0.3)
     assert not run([check])
     gate.opened.set()
-    until(lambda: check._flight is None)
-    late = check._late
+    until(lambda: check._pending is None)
+    late = check._timed_out_at
     assert late is not None
     until(lambda: time.monotonic() - late > 0.3)
     assert run([check])
 
 
-def test_what_came_after_the_deadline_but_within_the_limit_is_waited_for_next_time() -> None:
+def test_a_result_after_the_deadline_but_within_the_timeout_is_waited_for_next_time() -> None:
     wait = [0.3, 0.0]
     check = Check("slow", lambda: time.sleep(wait.pop(0)), timeout=20, timeout_ttl=60)
     assert not run([check], deadline=0.1)
-    until(lambda: check._flight is None)
+    until(lambda: check._pending is None)
     assert run([check], deadline=10)

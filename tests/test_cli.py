@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -42,8 +43,8 @@ def cli(rundir: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def ok(rundir: Path, *arguments: str) -> str:
-    done = cli(rundir, *arguments)
+def ok(rundir: Path, *arguments: str, **more: str) -> str:
+    done = cli(rundir, *arguments, **more)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
@@ -57,7 +58,7 @@ def loaded(puppet: Puppet) -> Puppet:
 
 
 @pytest.mark.parametrize("mode", ["live", "ready"])
-def test_check_says_what_health_sh_says(puppet: Puppet, rundir: Path, mode: str) -> None:
+def test_check_prints_what_health_sh_prints(puppet: Puppet, rundir: Path, mode: str) -> None:
     for step in ("", "liveness.load([])", "liveness.set()", "liveness.set_ready(False, 'draining')", "liveness.set(7)"):
         if step:
             puppet(step)
@@ -69,7 +70,7 @@ def test_check_says_what_health_sh_says(puppet: Puppet, rundir: Path, mode: str)
             assert (ours.returncode, ours.stdout, ours.stderr) == (shell.returncode, shell.stdout, shell.stderr)
 
 
-def test_check_says_it_in_json(puppet: Puppet, rundir: Path) -> None:
+def test_check_prints_the_verdicts_as_json(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     done = cli(rundir, "check", "--json", "-u", "u", "-u", "other")
     assert done.returncode == 1
@@ -86,7 +87,7 @@ def test_check_says_it_in_json(puppet: Puppet, rundir: Path) -> None:
 # The verbs, on a unit that another process has loaded
 
 
-def test_a_shell_program_can_say_how_a_unit_is(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+def test_a_shell_program_can_declare_the_state_of_a_unit(puppet: Puppet, rundir: Path, judge: Judge) -> None:
     loaded(puppet)
     assert ok(rundir, "set", "7", "queue lost") == ""
     assert judge() == "error 7: queue lost"
@@ -100,7 +101,7 @@ def test_a_shell_program_can_say_how_a_unit_is(puppet: Puppet, rundir: Path, jud
     assert judge().startswith("not loaded")
 
 
-def test_a_beat_from_the_command_line_is_that_of_the_process_that_loaded(
+def test_a_beat_from_the_command_line_belongs_to_the_process_that_loaded(
     puppet: Puppet, rundir: Path, judge: Judge
 ) -> None:
     loaded(puppet)
@@ -112,13 +113,18 @@ def test_a_beat_from_the_command_line_is_that_of_the_process_that_loaded(
 
 
 @pytest.mark.parametrize("command", [["set", "0"], ["ready"], ["unready", "x"], ["beat", "9"]])
-def test_a_word_on_a_unit_that_nobody_has_loaded_is_refused(rundir: Path, command: list[str]) -> None:
-    (rundir / "u").mkdir()
-    done = cli(rundir, *command)
-    assert done.returncode == 1
-    assert done.stderr.startswith("liveness: ")
-    assert "no pid in" in done.stderr or "no living process" in done.stderr
-    assert list((rundir / "u").iterdir()) == []
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_verb_on_a_unit_that_nobody_has_loaded_is_refused(rundir: Path, command: list[str], exists: bool) -> None:
+    if exists:
+        (rundir / "zzz").mkdir()
+    done = cli(rundir, *command, "-u", "zzz")
+    assert (done.returncode, done.stderr) == (1, f"liveness: not loaded (no pid in {rundir}/zzz)\n")
+    assert list(rundir.rglob("*")) == ([rundir / "zzz"] if exists else [])
+
+
+def test_set_without_a_code_asks_for_the_code_alone(rundir: Path) -> None:
+    done = cli(rundir, "set")
+    assert (done.returncode, "REASON" in done.stderr, "CODE" in done.stderr) == (2, False, True)
 
 
 def test_a_beat_for_a_dead_process_is_refused(puppet: Puppet, rundir: Path) -> None:
@@ -129,7 +135,7 @@ def test_a_beat_for_a_dead_process_is_refused(puppet: Puppet, rundir: Path) -> N
     assert not (rundir / "u/beat/main").exists()
 
 
-def test_a_reset_of_nothing_is_no_error(rundir: Path) -> None:
+def test_a_reset_without_any_state_is_not_an_error(rundir: Path) -> None:
     ok(rundir, "reset")
 
 
@@ -144,7 +150,7 @@ def test_a_reset_of_nothing_is_no_error(rundir: Path) -> None:
     ],
     ids=["set", "ready", "beat", "reset"],
 )
-def test_a_command_that_is_killed_at_any_moment_leaves_the_old_word_or_the_new(
+def test_a_command_that_is_killed_at_any_moment_leaves_the_old_state_or_the_new(
     puppet: Puppet, rundir: Path, judge: Judge, commands: tuple[list[str], ...], allowed: set[str]
 ) -> None:
     said = set()
@@ -179,7 +185,7 @@ def test_a_program_in_any_language_is_probed_under_its_own_pid(rundir: Path, jud
     assert judge("other") == f"process {program.pid} is gone"
 
 
-def test_its_status_and_arguments_are_its_own(rundir: Path) -> None:
+def test_a_program_keeps_its_exit_status_and_its_arguments(rundir: Path) -> None:
     done = cli(rundir, "run", "--", "sh", "-c", 'echo "$#:$*"; exit 42', "sh", "--check", "-h", "a b")
     assert (done.returncode, done.stdout) == (42, "3:--check -h a b\n")
     assert cli(rundir, "run", "sh", "-c", "exit 5").returncode == 5
@@ -193,7 +199,7 @@ def test_a_program_gets_its_signals_as_it_would_alone(rundir: Path) -> None:
     assert shown == alone
 
 
-def test_its_checks_come_first(rundir: Path, judge: Judge) -> None:
+def test_a_program_runs_only_after_its_checks_have_passed(rundir: Path, judge: Judge) -> None:
     (rundir / "fine.py").write_text("def health(): print('asked', flush=True)")
     (rundir / "bad.py").write_text("def health(): return False")
     (rundir / "worse.py").write_text("def health(): raise ValueError('no queue')")
@@ -209,7 +215,7 @@ def test_its_checks_come_first(rundir: Path, judge: Judge) -> None:
     assert judge().startswith("not loaded")
 
 
-def test_what_cannot_be_run_leaves_nothing_that_looks_healthy(rundir: Path, judge: Judge) -> None:
+def test_a_program_that_cannot_be_run_leaves_nothing_that_looks_healthy(rundir: Path, judge: Judge) -> None:
     (rundir / "plain").write_text("no program")
     (rundir / "odd").write_text("#!/no/such/shell\n")
     (rundir / "odd").chmod(0o755)
@@ -226,7 +232,7 @@ def test_what_cannot_be_run_leaves_nothing_that_looks_healthy(rundir: Path, judg
     assert cli(rundir, "run", "--").returncode == 2
 
 
-def test_one_that_is_killed_before_it_runs_leaves_nothing_that_looks_healthy(rundir: Path, judge: Judge) -> None:
+def test_a_program_that_is_killed_before_it_runs_leaves_nothing_that_looks_healthy(rundir: Path, judge: Judge) -> None:
     for _ in range(20):
         process = subprocess.Popen([*LIVENESS, "run", "--", "sleep", "100"], env=environment(rundir))
         time.sleep(random.random() / 5)
@@ -251,13 +257,45 @@ def test_status_shows_every_unit(puppets: Puppets, rundir: Path) -> None:
     assert first.split()[:4] == ["other-unit", "UNHEALTHY", "no", str(other.pid)]
     assert reason == "  error 7: queue lost"
     assert second.split()[:4] == ["u", "healthy", "yes", str(one.pid)]
-    assert beats in ("  main 0/30 s, poller 0/60 s", "  main 1/30 s, poller 1/60 s", "  main 2/30 s, poller 2/60 s")
+    assert re.fullmatch(r"  heartbeats: main \d/30 s, poller \d/60 s", beats)
     assert max(map(len, done.stdout.splitlines())) <= 80
     other("liveness.set()")
     assert cli(rundir, "status").returncode == 0
 
 
-def test_status_tells_of_the_process_what_the_kernel_does(puppet: Puppet, rundir: Path) -> None:
+def test_status_shows_jobs_checks_and_expectations(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)("liveness.beat(30); liveness.expect('worker', 4, within=90)")
+    puppet("block = liveness.deadline(600, 'import'); block.__enter__()")
+    puppet("from liveness.monitor import Monitor; from liveness.checks import Check")
+    puppet("monitor = Monitor([Check('database', lambda: False)], 0.02).start()")
+    puppet("while monitor.report is None: time.sleep(0.01)")
+    worker = puppet.spawn()
+    worker("liveness.beat(60, 'worker.1', error=7, reason='queue lost')")
+    dead = puppet.spawn()
+    dead("liveness.beat(60, 'worker.2')")
+    dead.kill()
+    puppet("children[1].wait()")
+    done = cli(rundir, "status")
+    head, unit, reason, *rest = (re.sub(r"\b[0-9]/", "0/", line) for line in done.stdout.splitlines())
+    assert unit.split()[:3] == ["u", "UNHEALTHY", "no"], head
+    assert reason == "  error 7: queue lost (worker.1)"
+    assert rest == [
+        "  heartbeats: main 0/30 s, worker.1 0/60 s: queue lost, worker.2 (process gone)",
+        "  jobs: import 0/600 s",
+        "  checks: monitor 0/17 s: database failed",
+        "  expected: worker 1 of 4",
+    ]
+    (row,) = json.loads(cli(rundir, "status", "--json").stdout)
+    assert row["beats"]["worker.1"]["reason"] == "queue lost"
+    assert row["checks"]["monitor"]["code"] == 1
+    assert row["jobs"]["import"]["ttl"] == 600
+    assert (row["expectations"]["worker"]["fresh"], row["expectations"]["worker"]["code"]) == (1, 4)
+    assert (row["beats"]["worker.1"]["alive"], row["beats"]["worker.2"]["alive"]) == (True, False)
+    puppet("monitor.stop()")
+    worker.kill()
+
+
+def test_status_shows_the_process_as_the_kernel_does(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     puppet("held = bytearray(50_000_000)")
     (row,) = json.loads(ok(rundir, "status", "--json"))
@@ -269,7 +307,7 @@ def test_status_tells_of_the_process_what_the_kernel_does(puppet: Puppet, rundir
     assert row["cpu_percent"] > 0
 
 
-def test_status_shows_what_there_is_of_a_dead_one(puppet: Puppet, rundir: Path) -> None:
+def test_status_shows_a_unit_whose_process_is_gone(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     puppet.kill()
     (row,) = json.loads(cli(rundir, "status", "--json").stdout)
@@ -307,6 +345,23 @@ def test_the_table_fits_its_terminal(puppets: Puppets, rundir: Path, columns: in
     assert "UNHEALTHY" in "".join(lines)
 
 
+def test_many_heartbeats_take_three_lines_at_most_and_no_line_ends_in_the_middle_of_one(
+    puppet: Puppet, rundir: Path
+) -> None:
+    loaded(puppet)("for number in range(40): liveness.beat(30, f'worker.{number:02}')")
+    lines = status.table(status.rows(str(rundir)), 60, colored=False).splitlines()[2:]
+    assert len(lines) == 3
+    assert [line.startswith("  heartbeats: " if line is lines[0] else "    ") for line in lines] == [True] * 3
+    assert [bool(re.search(r"\d/30 s,( \.\.\.)?$", line)) for line in lines] == [True] * 3
+    assert len(json.loads(ok(rundir, "status", "--json"))[0]["beats"]) == 40
+
+
+def test_an_error_without_a_reason_is_shown_by_its_code(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    loaded(puppet)("liveness.set(7, None)")
+    assert judge() == "error 7"
+    assert cli(rundir, "status").stdout.splitlines()[2] == "  error 7"
+
+
 def in_a_terminal(rundir: Path, **more: str) -> str:
     """What it prints on a terminal."""
     leader, follower = pty.openpty()
@@ -326,18 +381,24 @@ def in_a_terminal(rundir: Path, **more: str) -> str:
     return said.decode()
 
 
-def test_there_is_color_on_a_terminal_alone_and_only_if_it_is_wanted(puppet: Puppet, rundir: Path) -> None:
+def test_only_a_terminal_gets_colors_unless_the_environment_decides(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     assert "\x1b[32m" in in_a_terminal(rundir)
     assert "\x1b" not in in_a_terminal(rundir, NO_COLOR="1")
     assert "\x1b" not in in_a_terminal(rundir, TERM="dumb")
     assert "\x1b" not in ok(rundir, "status")
+    # For `watch -c`, whose pipe is not a terminal.
+    assert "\x1b[32m" in ok(rundir, "status", CLICOLOR_FORCE="1")
+    assert "\x1b" not in ok(rundir, "status", CLICOLOR_FORCE="0")
+    assert "\x1b" not in ok(rundir, "status", CLICOLOR_FORCE="1", NO_COLOR="1")
 
 
 @pytest.mark.parametrize(
     "arguments", [["check"], ["check", "--json"], ["check", "-v"], ["status"], ["status", "--json"]]
 )
-def test_that_nobody_reads_what_is_said_changes_no_status(puppet: Puppet, rundir: Path, arguments: list[str]) -> None:
+def test_an_output_that_cannot_be_written_does_not_change_the_exit_status(
+    puppet: Puppet, rundir: Path, arguments: list[str]
+) -> None:
     def statuses() -> list[int]:
         found = [cli(rundir, *arguments).returncode]
         for redirection in (">/dev/full 2>/dev/full", ">&-", "2>&-", ">&- 2>&-"):
@@ -371,7 +432,7 @@ def test_the_verbs_work_with_everything_closed(puppet: Puppet, rundir: Path, jud
             assert judge() == "error 3: all is lost"
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(puppet: Puppet, rundir: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_is_not_an_error(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     command = f"{' '.join(LIVENESS)} status 2>'{rundir}/err' | true; echo done"
     done = subprocess.run(["sh", "-c", command], env=environment(rundir), capture_output=True, text=True, check=True)
@@ -398,13 +459,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(puppet: Puppet, rundir: Path)
         (["set", "²"], "not a whole number"),
         (["set", " "], "not a whole number"),
         (["beat", "0"], "ttl: 0: must be whole seconds"),
-        (["beat", "9", "-n", "../x"], "not a heartbeat's"),
+        (["beat", "9", "-n", "../x"], "must be 1 to 100 of"),
         (["check", "-u", "a/b"], "not a unit name"),
         (["check", "-d", "run"], "not an absolute path"),
         (["run", "--chek", "x"], "did you mean --check?"),
     ],
 )
-def test_misuse_is_told_in_one_line_with_what_was_meant(
+def test_wrong_usage_is_reported_in_one_line_with_a_suggestion(
     puppet: Puppet, rundir: Path, arguments: list[str], words: str
 ) -> None:
     loaded(puppet)
@@ -419,7 +480,7 @@ def test_misuse_is_told_in_one_line_with_what_was_meant(
 def test_the_help_of_each_command_is_complete(rundir: Path, command: str) -> None:
     said = ok(rundir, command, "--help")
     assert said.startswith(f"usage: python -m liveness {command}")
-    assert "Exit status: 0 healthy or done, 1 not, 2 misuse." in said
+    assert "Exit status: 0 healthy or done, 1 unhealthy or failed, 2 wrong usage." in said
     assert command in ok(rundir, "--help")
     (commands,) = (action for action in cli_module._parser("liveness")._actions if action.choices)
     assert isinstance(commands.choices, dict)

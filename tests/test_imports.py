@@ -14,12 +14,17 @@ PACKAGE = ROOT / "liveness"
 
 # A module imports only from rows below its own; a framework only in the file or folder that bears its name.
 ROWS = {
-    "errors": 0, "proc": 0,
-    "state": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1,
-    "unit": 2, "probe": 2,
-    "monitor": 3, "endpoint": 3, "linux": 3, "__init__": 3,
-    "flask": 4, "django": 4, "asgi": 4, "wsgi": 4, "server": 4, "celery": 4, "gunicorn": 4,
-    "status": 4, "cli": 5, "__main__": 6,
+    "errors": 0, "log": 0, "proc": 0,
+    "names": 1, "formats": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1,
+    "directory": 2,
+    "holder": 3, "verdict": 3,
+    "membership": 4, "probe": 4,
+    "life": 5, "declarations": 5, "leases": 5,
+    "heartbeats": 6, "jobs": 6,
+    "unit": 7,
+    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "__init__": 8,
+    "flask": 9, "django": 9, "asgi": 9, "wsgi": 9, "server": 9, "celery": 9, "gunicorn": 9, "aio": 9,
+    "cli": 10, "__main__": 11,
 }  # fmt: skip
 # What else an integration may import: its framework, and the libraries that it is built on.
 LIBRARIES = {
@@ -66,7 +71,7 @@ def test_a_module_imports_nothing_of_a_third_party_but_its_framework_and_psutil_
         top = name.split(".")[0]
         if top in sys.stdlib_module_names or top == "liveness":
             continue
-        allowed = LIBRARIES.get(module_of(path), set()) | ({"psutil"} if ROWS[module_of(path)] >= 4 else set())
+        allowed = LIBRARIES.get(module_of(path), set()) | ({"psutil"} if ROWS[module_of(path)] >= 8 else set())
         assert top in allowed, f"{path.name} imports {name}"
 
 
@@ -75,8 +80,11 @@ BARE = [sys.executable, "-I", "-S", "-c"]
 # The modules that the verbs need, and what they need; a usual start of the interpreter has loaded all but ours already.
 NEEDED = {
     "__future__", "_collections_abc", "_stat", "errno", "genericpath", "os", "os.path", "posixpath", "stat",
-    "liveness", "liveness.errors", "liveness.proc", "liveness.stacks", "liveness.state",
-    "liveness.unit",
+    "liveness", *(
+        f"liveness.{module}"
+        for module in ("declarations", "directory", "errors", "formats", "heartbeats", "holder", "jobs", "leases",
+                       "life", "log", "membership", "names", "proc", "stacks", "unit")
+    ),
 }  # fmt: skip
 
 
@@ -98,4 +106,4 @@ def test_the_verbs_after_load_load_nothing_more(rundir: Path) -> None:
 
 
 def test_the_probe_loads_no_more_than_the_verbs_do() -> None:
-    assert loaded_by("import liveness.probe") - loaded_by("pass") <= NEEDED | {"liveness.probe"}
+    assert loaded_by("import liveness.probe") - loaded_by("pass") <= NEEDED | {"liveness.probe", "liveness.verdict"}

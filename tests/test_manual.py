@@ -15,7 +15,8 @@ import pytest
 import yaml
 from judge import HEALTH_SH, Judge
 from manifests import spec_of
-from stage import ROOT, Puppet, until
+from reasons import all_reasons, is_shown
+from stage import ROOT, Puppet, start_of, until, uptime
 
 import liveness
 from liveness import access_log, cli, endpoint, linux, probe, resources
@@ -146,8 +147,7 @@ def test_what_checks_and_monitors_take_is_in_the_manual() -> None:
     for function in (Check, run, Monitor):
         shown = re.search(rf"@deftypefun \w+ {function.__name__} \((.*)\)", MANUAL)
         assert shown is not None
-        expected = ", ".join(parameter for parameter in bare(function)).replace("'ready'", '"ready"')
-        assert shown[1] == expected
+        assert shown[1] == takes(function)
     for name in ("disk_free", "memory_below", "tcp_port", "thread_alive"):
         assert f"@item {name}({', '.join(bare(getattr(resources, name)))})" in MANUAL
 
@@ -156,7 +156,8 @@ def test_what_checks_and_monitors_take_is_in_the_manual() -> None:
 def test_the_examples_in_python_run(puppet: Puppet, rundir: Path, number: int) -> None:
     (rundir / "app_checks.py").write_text(example("app_checks.py"))
     puppet(f"rundir, batches, import_all = {str(rundir)!r}, [[1], list(range(20000))], len")
-    puppet("liveness.load([])")
+    puppet("is_connected = [True, False].pop")
+    puppet("liveness.load()")
     puppet([text for kind, text in EXAMPLES if kind == "python"][number])
 
 
@@ -189,18 +190,29 @@ def test_the_verbs_in_the_manual_take_what_the_functions_do() -> None:
     shown = dict(re.findall(r"^@defun (\w+) \((.*)\)$", MANUAL, re.M))
     assert {*shown} == {name for name in liveness.__all__ if inspect.isfunction(getattr(liveness, name))}
     for name, parameters in shown.items():
-        signature = inspect.signature(getattr(liveness, name))
-        expected = [
-            str(parameter.replace(annotation=inspect.Parameter.empty))
-            for parameter in signature.parameters.values()
-            if parameter.name not in ("unitname", "rundir")
-        ]
-        assert [text.strip() for text in parameters.replace('""', "''").split(",") if text] == expected, name
+        assert parameters == takes(getattr(liveness, name)), name
     for name in ("live", "ready"):
         assert f"Verdict {name} ({', '.join(bare(getattr(probe, name)))})" in MANUAL
     for name in ("load", "set", "reset"):
         assert f"@code{{{name}({', '.join(bare(getattr(linux, name)))})}}" in MANUAL
     assert f"@deftp {{Class}} Unit ({', '.join(bare(liveness.Unit))})" in MANUAL
+
+
+def takes(function: object) -> str:
+    """Its parameters without their types and without the names of another unit, as the manual writes them."""
+    assert callable(function)
+    parameters = list(inspect.signature(function).parameters.values())
+    if any(parameter.name == "options" for parameter in parameters):
+        # Those of beat().
+        parameters.pop()
+        options = inspect.signature(liveness.beat).parameters.values()
+        parameters += [option for option in options if option.kind is option.KEYWORD_ONLY]
+    shown = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in parameters
+        if parameter.name not in ("unitname", "rundir")
+    ]
+    return str(inspect.Signature(shown))[1:-1].replace("'", '"')
 
 
 def bare(function: object) -> list[str]:
@@ -210,15 +222,52 @@ def bare(function: object) -> list[str]:
     return [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
 
 
-def test_the_reasons_in_the_manual_are_those_of_the_readme() -> None:
-    reasons = MANUAL.split("@node Reasons")[1].split("@end table")[0]
-    shown = set(re.findall(r"^@itemx? (.*)$", reasons, re.M))
-    assert len(shown) == 20
-    formats = re.findall(r"""fail (?:'([^'\n]*)'|"([^"\n]*)")""", HEALTH_SH.read_text())
-    for single, double in formats:
-        words = re.escape(single or double).replace(r"%\.200s", ".*").replace("%s", ".*")
-        if (single or double) not in ("%s", "%s: %.200s", "cannot read beat"):
-            assert any(re.fullmatch(words, reason) for reason in shown), words
+def test_each_reason_in_the_manual_is_one_that_the_probe_gives_and_none_is_missing() -> None:
+    node = MANUAL.split("@node Reasons")[1].split("@end table")[0]
+    shown = set(re.findall(r"^@itemx? (.*)$", node, re.M))
+    reasons = all_reasons()
+    assert [reason for reason in reasons if not is_shown(reason, shown)] == []
+    assert [text for text in shown if not any(is_shown(reason, {text}) for reason in reasons)] == []
+
+
+LEASES = [
+    [re.sub(r"@\w+\{([^}]*)\}", r"`\1`", cell.strip()) for cell in row.split("@tab")]
+    for row in MANUAL.split("@node Leases")[1].split("@headitem")[1].split("@end multitable")[0].split("@item ")[1:]
+]
+
+
+@pytest.mark.parametrize(("lease", "state", "verdict"), LEASES, ids=[" ".join(row[:2]) for row in LEASES])
+def test_each_row_of_the_table_of_leases_is_so(
+    puppet: Puppet, rundir: Path, judge: Judge, lease: str, state: str, verdict: str
+) -> None:
+    puppet("liveness.load(); liveness.set()")
+    mode, _, reason = re.fullmatch(r"(live|ready) (passes|fails)[:]? ?(.*)", verdict, re.S).groups()  # type: ignore[union-attr]
+    write_lease(rundir, puppet.pid, lease.strip("`"), state, re.sub(r".*: | \(.*", "", reason.strip("`")))
+    others = re.findall(r"`(\w+/\w+\.)([\d*])`", state)
+    if "no other" not in state:
+        for start, instance in others:
+            for number in range(2 if "two of" in state else 1):
+                name = f"{start}{instance}".replace("*", str(number + 7))
+                write_lease(rundir, puppet.pid, name, "fresh, code 0", "")
+    said = judge(mode=mode)
+    if " passes" in verdict:
+        assert said.startswith("healthy")
+    else:
+        assert re.sub(r"\d+", "N", said) == re.sub(r"\d+", "N", reason.strip("`"))
+    if mode == "ready":
+        assert judge().startswith("healthy")
+
+
+def write_lease(rundir: Path, pid: int, name: str, state: str, reason: str) -> None:
+    file = rundir / "u" / name
+    file.parent.mkdir(exist_ok=True)
+    at, ttl = int(uptime()), 1000
+    if state.startswith("stale"):
+        at, ttl = at - 5, 1
+    start = "1" if state.startswith("owner dead") else start_of(pid)
+    code = re.search(r"(?:code|number) (\d+)", state)
+    number = code[1] if code else "4" if name.startswith("expect/") else "0"
+    file.write_text(f"{at} {ttl} {pid} {start}{'' if number == '0' else f' {number}'}\n{reason}\n")
 
 
 def test_the_options_in_the_manual_are_those_of_the_help() -> None:

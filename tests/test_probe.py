@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import judge as judge_module
@@ -19,6 +20,7 @@ from stage import ROOT, Puppet, needs_root, start_of, until, uptime
 
 import liveness
 from liveness import probe
+from liveness.formats import FOLDERS
 
 Puppets = Callable[..., Puppet]
 
@@ -354,9 +356,16 @@ def test_a_successor_that_hangs_before_its_first_beat_is_missed(puppet: Puppet, 
 # Heartbeats
 
 
+def lease(
+    rundir: Path, file: str, at: float, ttl: int, pid: int, start: str | None = None, code: str = "", reason: str = ""
+) -> None:
+    path = rundir / "u" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{int(at)} {ttl} {pid} {start or start_of(pid)}{code and ' '}{code}\n{reason}")
+
+
 def beat(rundir: Path, name: str, at: float, ttl: int, pid: int, start: str | None = None) -> None:
-    (rundir / "u" / "beat").mkdir(exist_ok=True)
-    (rundir / "u" / "beat" / name).write_text(f"{int(at)} {ttl} {pid} {start or start_of(pid)}\n")
+    lease(rundir, f"beat/{name}", at, ttl, pid, start)
 
 
 def test_a_beat_from_before_a_reboot_is_stale(puppet: Puppet, judge: Judge, rundir: Path) -> None:
@@ -370,13 +379,82 @@ def test_a_beat_from_before_a_reboot_is_stale(puppet: Puppet, judge: Judge, rund
     assert judge() == "no heartbeat of any 'worker'"
 
 
-def test_a_plain_name_is_a_promise_whatever_became_of_its_process(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+@pytest.mark.parametrize("age", [0, 100, -1000])
+def test_a_dead_heartbeat_of_a_plain_name_is_a_failure_whatever_its_age(
+    puppet: Puppet, judge: Judge, rundir: Path, age: int
+) -> None:
     loaded(puppet)
-    # Early in a second, which then does not end before the probe has looked.
-    until(lambda: uptime() % 1 < 0.3)
-    beat(rundir, "worker", uptime() - 100, 30, puppet.pid, "1")
+    beat(rundir, "worker", uptime() - age, 30, puppet.pid, "1")
     beat(rundir, "worker.2", uptime(), 30, puppet.pid)
-    assert judge() == "no heartbeat 'worker' for 100 s (limit 30 s)"
+    assert judge() == f"heartbeat 'worker': process {puppet.pid} is gone"
+
+
+def test_a_killed_worker_with_a_plain_name_is_found_at_once(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet("hear, told = os.pipe()")
+    puppet("def work():\n  liveness.beat(900, 'consumer')\n  os.write(told, b'x')\n  time.sleep(1000)")
+    puppet("def fork():\n  pid = os.fork()\n  if not pid: work()\n  os.read(hear, 1)\n  return pid")
+    child = puppet("fork()")
+    assert judge().startswith("healthy")
+    os.kill(child, signal.SIGKILL)
+    until(lambda: judge() == f"heartbeat 'consumer': process {child} is gone")
+    puppet(f"os.waitpid({child}, 0)")
+    assert judge() == f"heartbeat 'consumer': process {child} is gone"
+
+
+def test_a_loop_that_reports_an_error_is_a_failure_until_its_next_good_beat(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet("liveness.beat(9, error=7, reason='queue lost')")
+    assert judge() == "error 7: queue lost (main)"
+    puppet("liveness.beat(9)")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
+
+
+def test_a_job_that_runs_for_too_long_is_a_failure_until_it_ends(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    puppet("job = liveness.deadline(1, 'import'); job.__enter__()")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 0"
+    until(lambda: judge().startswith("job 'import' has run for "))
+    puppet("job.__exit__(None, None, None)")
+    assert judge().startswith("healthy")
+
+
+def test_a_job_of_a_killed_worker_is_ignored(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    puppet("hear, told = os.pipe()")
+    puppet("def work():\n  with liveness.deadline(1, 'import'):\n    os.write(told, b'x')\n    time.sleep(1000)")
+    puppet("def fork():\n  pid = os.fork()\n  if not pid: work()\n  os.read(hear, 1)\n  return pid")
+    child = puppet("fork()")
+    until(lambda: judge().startswith("job 'import' has run for "))
+    os.kill(child, signal.SIGKILL)
+    until(lambda: judge().startswith("healthy"))
+    assert (rundir / "u" / "job" / "import").exists()
+    puppet(f"os.waitpid({child}, 0)")
+    assert judge().startswith("healthy")
+
+
+def test_too_few_workers_are_a_failure_once_their_time_to_begin_is_over(puppet: Puppet, judge: Judge) -> None:
+    first, second = prefork(puppet, 2, ttl=99)
+    puppet("liveness.expect('worker', 2, within=1)")
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 2"
+    puppet(f"os.kill({first}, 9); os.waitpid({first}, 0)")
+    assert judge() == "1 of 2 'worker' heartbeats"
+    puppet("liveness.expect('worker', 0)")
+    assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
+    puppet(f"os.kill({second}, 9); os.waitpid({second}, 0)")
+
+
+def test_a_background_check_changes_the_ready_verdict_only(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    for code, reason, said in (("1", "database failed", "not ready: database failed (monitor)"), ("0", "", "healthy")):
+        lease(rundir, "check/monitor", uptime(), 900, puppet.pid, code=code, reason=reason)
+        assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 0"
+        assert judge(mode="ready").startswith(said)
+    (rundir / "u" / "check" / "monitor").write_bytes(b"\xff")
+    assert judge().startswith("healthy")
+    assert judge(mode="ready") == "check 'monitor' is malformed"
 
 
 def test_a_plain_name_is_not_of_the_role_that_it_names(puppet: Puppet, judge: Judge, rundir: Path) -> None:
@@ -418,6 +496,200 @@ def test_no_verdict_is_false_while_heartbeats_come_and_go(puppet: Puppet, judge:
             assert all("healthy" in words for words in said), said
     finally:
         puppet("stop.set()")
+
+
+def test_no_verdict_is_false_while_short_lived_children_beat_and_do_jobs(puppet: Puppet, judge: Judge) -> None:
+    loaded(puppet)
+    # The one worker that stays: while it is seen at every look, dead workers are passed over.
+    puppet("liveness.beat(900, 'worker.first')")
+    puppet("liveness.expect('worker', 1, within=1)")
+    puppet(
+        "def child(number):\n"
+        "  with liveness.deadline(9), liveness.deadline(9, 'job'):\n"
+        "    liveness.beat(9)\n"
+        "    liveness.beat(9, f'loop-{os.getpid()}')\n"
+        "    liveness.end_beat(f'loop-{os.getpid()}')\n"
+        "    if number % 3 == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if number % 3 == 1: liveness.end_beat()\n"
+        "  os._exit(0)"
+    )
+    puppet(
+        "def fork_again_and_again():\n"
+        "  for number in range(1000000):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "      try: child(number)\n"
+        "      finally: os._exit(1)\n"
+        "    status = os.waitpid(pid, 0)[1]\n"
+        "    assert os.WIFSIGNALED(status) or status == 0\n"
+    )
+    puppet(
+        "def forker():\n"
+        "  pid = os.fork()\n"
+        "  if not pid:\n"
+        "    try: fork_again_and_again()\n"
+        "    finally: os._exit(1)\n"
+        "  return pid"
+    )
+    forkers = [puppet("forker()") for _ in range(2)]
+    try:
+        for _ in range(60):
+            said = [judge.shell(shell) for shell in judge_module.EXACT] + [str(probe.live("u", judge.rundir))]
+            said += [str(probe.ready("u", judge.rundir)) for _ in range(10)]
+            assert all("healthy" in words for words in said), said
+        # They have not stopped, and have left what the probes had to pass over.
+        assert puppet(f"[os.waitpid(pid, os.WNOHANG)[0] for pid in {forkers}]") == [0, 0]
+    finally:
+        for pid in forkers:
+            os.kill(pid, signal.SIGKILL)
+
+
+# What happens while a probe is at work
+
+
+def verdicts_across(rundir: Path, held_up_at: str, event: Callable[[], None]) -> dict[str, tuple[int, str]]:
+    """
+    What every probe answers if something happens between two of its steps: for each command, its status and its line.
+
+    The probes are held up where they open the named file, until the event is over.
+    """
+    if not can_delay():
+        pytest.skip("no strace that can delay a system call")
+    commands = [[*shell, str(judge_module.HEALTH_SH)] for shell in judge_module.EXACT + judge_module.VERDICT_ONLY]
+    commands.append([sys.executable, "-m", "liveness.probe"])
+    with tempfile.TemporaryDirectory() as folder:
+        traces = [Path(folder, str(number)) for number in range(len(commands))]
+        options = ["-P", held_up_at, "-e", "trace=open,openat", "-e", "inject=open,openat:delay_enter=3000000:when=1"]
+        processes = [
+            subprocess.Popen(
+                ["strace", "-qq", "-o", str(trace), *options, *command, "-d", str(rundir), "-u", "u", "ready"],
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            for trace, command in zip(traces, commands, strict=True)
+        ]
+        until(lambda: all(trace.exists() and b"open" in trace.read_bytes() for trace in traces))
+        event()
+        assert [process.poll() for process in processes] == [None] * len(processes), "the delay was too short"
+        lines = [process.communicate(timeout=30)[1].decode() for process in processes]
+    return {
+        " ".join(command): (process.returncode, line)
+        for command, process, line in zip(commands, processes, lines, strict=True)
+    }
+
+
+def can_delay() -> bool:
+    if shutil.which("strace") is None:
+        return False
+    options = ["-qq", "-o", "/dev/null", "-e", "trace=openat", "-e", "inject=openat:delay_enter=1:when=1"]
+    return subprocess.run(["strace", *options, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not belong to the unit."""
+    process = subprocess.Popen(["sleep", "1000"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("file", ["beat/main", "beat/worker.1", "check/main", "check/worker.1", "job/import"])
+def test_a_process_that_removes_its_lease_and_ends_while_a_probe_looks_at_it_is_not_reported_as_gone(
+    puppet: Puppet, rundir: Path, other: subprocess.Popen[bytes], file: str
+) -> None:
+    loaded(puppet)
+    lease(rundir, file, uptime(), 900, other.pid)
+
+    def end() -> None:
+        (rundir / "u" / file).unlink()
+        other.kill()
+        other.wait()
+
+    # The lease has been read by then, and the process that wrote it is looked up next.
+    verdicts = verdicts_across(rundir, f"/proc/{other.pid}/stat", end)
+    assert set(verdicts.values()) == {(0, "")}, verdicts
+
+
+def test_a_process_that_ends_while_a_probe_looks_at_its_lease_is_reported(
+    puppet: Puppet, rundir: Path, other: subprocess.Popen[bytes]
+) -> None:
+    loaded(puppet)
+    beat(rundir, "main", uptime(), 900, other.pid)
+
+    def end() -> None:
+        other.kill()
+        other.wait()
+
+    verdicts = verdicts_across(rundir, f"/proc/{other.pid}/stat", end)
+    assert {status for status, _ in verdicts.values()} == {1}, verdicts
+    assert f"liveness: u: heartbeat 'main': process {other.pid} is gone\n" in {line for _, line in verdicts.values()}
+
+
+def test_a_lease_that_another_process_takes_over_while_a_probe_looks_at_it_counts_for_that_process(
+    puppet: Puppet, rundir: Path, other: subprocess.Popen[bytes]
+) -> None:
+    loaded(puppet)
+    beat(rundir, "main", uptime(), 900, other.pid)
+
+    def replace() -> None:
+        beat(rundir, "main", uptime(), 900, puppet.pid)
+        other.kill()
+        other.wait()
+
+    verdicts = verdicts_across(rundir, f"/proc/{other.pid}/stat", replace)
+    assert set(verdicts.values()) == {(0, "")}, verdicts
+
+
+@pytest.mark.parametrize("folder", ["beat", "check"])
+def test_a_successor_that_appears_while_a_probe_reads_the_lease_of_a_dead_process_is_seen(
+    puppet: Puppet, rundir: Path, folder: str
+) -> None:
+    loaded(puppet)
+    lease(rundir, f"{folder}/worker.1", uptime(), 900, puppet.pid, "1")
+    dead = str(rundir / "u" / folder / "worker.1")
+    verdicts = verdicts_across(rundir, dead, lambda: lease(rundir, f"{folder}/worker.2", uptime(), 900, puppet.pid))
+    assert set(verdicts.values()) == {(0, "")}, verdicts
+
+
+def test_a_worker_that_appears_while_a_probe_reads_the_expectation_is_counted(puppet: Puppet, rundir: Path) -> None:
+    loaded(puppet)
+    lease(rundir, "expect/worker", 1, 1, puppet.pid, code="1")
+    expectation = str(rundir / "u" / "expect" / "worker")
+    verdicts = verdicts_across(rundir, expectation, lambda: beat(rundir, "worker.1", uptime(), 900, puppet.pid))
+    assert set(verdicts.values()) == {(0, "")}, verdicts
+
+
+@pytest.mark.parametrize("file", ["beat/main", "check/main", "job/import"])
+def test_a_lease_that_is_written_while_a_probe_is_held_up_is_not_from_the_future(
+    puppet: Puppet, rundir: Path, file: str
+) -> None:
+    loaded(puppet)
+    lease(rundir, file, uptime(), 900, puppet.pid)
+
+    def write_in_a_later_second() -> None:
+        second = int(uptime())
+        until(lambda: int(uptime()) > second)
+        # Not in place: a probe may be reading.
+        lease(rundir, "new", uptime(), 900, puppet.pid)
+        (rundir / "u" / "new").rename(rundir / "u" / file)
+
+    verdicts = verdicts_across(rundir, str(rundir / "u" / file), write_in_a_later_second)
+    assert set(verdicts.values()) == {(0, "")}, verdicts
+
+
+@pytest.mark.parametrize("file", ["beat/second", "job/import", "check/main"])
+def test_a_probe_that_is_held_up_does_not_count_its_own_delay(puppet: Puppet, rundir: Path, file: str) -> None:
+    loaded(puppet)
+    beat(rundir, "first", uptime(), 900, puppet.pid)
+    lease(rundir, file, uptime(), 900, puppet.pid)
+
+    def write_a_lease_that_ends_within_a_second() -> None:
+        lease(rundir, file, uptime() - 5, 5, puppet.pid)
+
+    first = str(rundir / "u" / "beat" / "first")
+    verdicts = verdicts_across(rundir, first, write_a_lease_that_ends_within_a_second)
+    assert set(verdicts.values()) == {(0, "")}, verdicts
 
 
 @needs_root
@@ -462,13 +734,37 @@ print(*sorted(words.partition(" (")[0] for words in said), sep="\\n")
 # Bad input
 
 
-@pytest.mark.parametrize("file", ["pid", "start", "error", "ready", "beat", "beat/main"])
-def test_what_cannot_be_read_is_unhealthy_and_never_waited_for(
-    puppet: Puppet, judge: Judge, rundir: Path, file: str
-) -> None:
+FILES = [
+    "pid",
+    "start",
+    "error",
+    "ready",
+    "beat",
+    "beat/main",
+    "job",
+    "job/x",
+    "check",
+    "check/x",
+    "expect",
+    "expect/x",
+]
+
+
+def with_every_file(puppet: Puppet, rundir: Path, file: str) -> None:
+    """A healthy unit with every file and folder; with ``expect/`` only for a file there, which needs the long way."""
     loaded(puppet)
     puppet("liveness.beat(99)")
     puppet("liveness.set_ready()")
+    for lease_file, code in (("job/x", ""), ("check/x", ""), *([("expect/x", "1")] if "expect" in file else [])):
+        lease(rundir, lease_file, uptime(), 900, puppet.pid, code=code)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_cannot_be_read_is_unhealthy_and_never_waited_for(
+    puppet: Puppet, judge: Judge, rundir: Path, file: str
+) -> None:
+    with_every_file(puppet, rundir, file)
+    assert judge(mode="ready").startswith("healthy")
     path = rundir / "u" / file
     if path.is_dir():
         shutil.rmtree(path)
@@ -485,10 +781,12 @@ def test_what_cannot_be_read_is_unhealthy_and_never_waited_for(
         "socket": lambda: os.mknod(path, 0o140644),
     }
     for kind, make in makers.items():
-        if (file, kind) == ("beat", "directory"):
+        if kind == "directory" and file in FOLDERS:
             continue
         make()
         assert judge(mode="ready") == f"cannot read {file}", kind
+        if file.startswith("check"):
+            assert judge().startswith("healthy"), kind
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
         else:
@@ -524,18 +822,18 @@ def probe_as_nobody(rundir: Path, mode: str = "live") -> list[str]:
 
 
 @needs_root
-@pytest.mark.parametrize("file", ["pid", "start", "error", "ready", "beat", "beat/main"])
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("mode", [0, 0o444])
 def test_what_may_not_be_read_is_unhealthy(puppet: Puppet, rundir: Path, file: str, mode: int) -> None:
-    loaded(puppet)
-    puppet("liveness.beat(99)")
-    puppet("liveness.set_ready()")
+    with_every_file(puppet, rundir, file)
     assert {words.partition("healthy")[1] for words in probe_as_nobody(rundir, "ready")} == {"healthy"}
     path = rundir / "u" / file
     if mode and not path.is_dir():
         return
     path.chmod(mode)
     assert set(probe_as_nobody(rundir, "ready")) == {f"liveness: u: cannot read {file}\n"}
+    if file.startswith("check"):
+        assert {words.partition("healthy")[1] for words in probe_as_nobody(rundir)} == {"healthy"}
 
 
 @needs_root
@@ -574,7 +872,17 @@ def test_a_heartbeat_whose_name_no_writer_gives_is_refused(
 ) -> None:
     loaded(puppet)
     beat(rundir, name, uptime(), 30, puppet.pid)
-    assert judge() == f"bad heartbeat name in {rundir}/u/beat"
+    assert judge() == f"bad name in {rundir}/u/beat"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("name", ["a b", "*", "a\nb", "-x", "a" * 101, "$(x)"])
+def test_a_lease_with_a_name_that_no_writer_gives_is_refused(
+    puppet: Puppet, judge: Judge, rundir: Path, folder: str, name: str
+) -> None:
+    loaded(puppet)
+    lease(rundir, f"{folder}/{name}", uptime(), 30, puppet.pid)
+    assert judge(mode="ready") == f"bad name in {rundir}/u/{folder}"
 
 
 def test_temporary_files_are_no_heartbeats(puppet: Puppet, judge: Judge, rundir: Path) -> None:
@@ -588,6 +896,20 @@ def test_a_thousand_heartbeats_are_read(puppet: Puppet, judge: Judge, rundir: Pa
     for number in range(1000):
         beat(rundir, f"worker.{number}", uptime(), 900, puppet.pid)
     assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1000"
+
+
+def test_ten_thousand_leases_are_judged(puppet: Puppet, judge: Judge, rundir: Path) -> None:
+    loaded(puppet)
+    start = start_of(puppet.pid)
+    for folder, count in (("beat", 4000), ("job", 3000), ("check", 3000)):
+        for number in range(count):
+            lease(rundir, f"{folder}/w.{number}", uptime(), 900, puppet.pid, start)
+    assert judge(mode="ready") == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 4000"
+    judge.exact_only = True
+    lease(rundir, "check/w.2999", uptime(), 900, puppet.pid, start, "1", "database failed")
+    assert judge(mode="ready") == "not ready: database failed (w.2999)"
+    lease(rundir, "beat/w.2000", uptime(), 900, puppet.pid, start, "7", "queue lost")
+    assert judge(mode="ready") == "error 7: queue lost (w.2000)"
 
 
 def test_names_that_cannot_be_are_an_error(rundir: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from judge import HEALTH_SH, Judge
 from peers import UP, Peer
+from reasons import all_reasons, is_shown
 from stage import ROOT, Puppet, until
 
 from liveness.flask import settings
@@ -62,10 +63,10 @@ def test_the_monitor_of_the_readme_takes_a_pod_out_while_its_database_is_away(pu
     code = blocks("python")[1]
     with socket.create_server(("127.0.0.1", 0)) as database:
         quick = code.replace("5432", str(database.getsockname()[1])).replace("interval=10", "interval=0.05")
-        puppet("liveness.load([]); liveness.set()")
+        puppet("liveness.load(); liveness.set()")
         puppet(quick)
         until(lambda: judge.python(mode="ready").startswith("healthy"))
-    until(lambda: judge.python(mode="ready") == "not ready: database failed")
+    until(lambda: judge.python(mode="ready") == "not ready: database failed (monitor)")
     assert judge().startswith("healthy")
 
 
@@ -129,7 +130,7 @@ def test_the_probes_in_the_yaml_pass_on_a_healthy_unit_and_fail_on_another(
     def status(unit: str) -> int:
         return subprocess.run(command, env={**environment, "LIVENESS_UNIT_NAME": unit}, check=False).returncode
 
-    puppet("liveness.load([])")
+    puppet("liveness.load()")
     puppet("liveness.set()")
     assert (status("u"), status("v")) == (0, 1)
     puppet("liveness.set_ready(False, 'draining')")
@@ -153,27 +154,35 @@ def test_the_state_volume_is_mounted_where_the_environment_says() -> None:
     assert pod["volumes"][0]["name"] == container["volumeMounts"][0]["name"]
 
 
+def table(heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its first two lines."""
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.*) \|$", section, re.M)
+    return [row.split(" | ") for row in rows[1:]]
+
+
 def test_each_reason_in_the_readme_is_one_that_the_probe_gives_and_none_is_missing() -> None:
-    table = README.split("## What the probe says")[1].split("## ")[0]
-    # Both with the changing parts cut out: what stands between them.
-    shown = set()
-    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
-        shown |= set(re.findall(r"`([^`]*)`", row))
-    formats = re.findall(r"""fail (?:'([^'\n]*)'|"([^"\n]*)")""", HEALTH_SH.read_text())
-    said = {re.sub(r"%(\.200)?s", "*", single or double) for single, double in formats} | {"error *", "not ready"}
-    patterns = {
-        "not loaded (no pid in *)", "process * is gone", "process * is a zombie", "pid * belongs to another process",
-        "not set (no error code in *)", "error *", "no heartbeat '*' for * s (limit * s)", "no heartbeat of any '*'",
-        "heartbeat '*' is from the future", "not ready", "pid is not a number", "start is not a number",
-        "error code is not a number", "ready code is not a number", "heartbeat '*' is malformed",
-        "bad heartbeat name in */beat", "cannot read *", "cannot read /proc",
-    }  # fmt: skip
-    assert said - {"*", "*: *", "cannot read beat"} == patterns
-    for pattern in patterns:
-        start, end = pattern.split("*")[0], pattern.rpartition("*")[2]
-        whole = [text for text in shown if text.startswith(start) and end in text]
-        short = [text for text in shown if text.endswith("…")]
-        assert whole or any(text.strip("… ") in pattern for text in short), f"the README lacks {pattern!r}"
+    shown = {text for reason, _ in table("What the probe says") for text in re.findall(r"`([^`]*)`", reason)}
+    reasons = all_reasons()
+    assert [reason for reason in reasons if not is_shown(reason, shown)] == []
+    assert [text for text in shown if not any(is_shown(reason, {text}) for reason in reasons)] == []
+
+
+def test_the_files_in_the_readme_are_those_that_the_verbs_write(puppet: Puppet, rundir: Path) -> None:
+    shown = {cells[0].strip("`").partition("/")[0] for cells in table("What the process writes")}
+    puppet("liveness.load(); liveness.set(); liveness.set_ready()")
+    puppet("from liveness.monitor import Monitor; monitor = Monitor([lambda: True], 10).start()")
+    for verb in ("beat(30)", "expect('worker', 1)", "deadline(30).__enter__()"):
+        puppet(f"liveness.{verb}")
+    assert {path.name for path in (rundir / "u").iterdir()} == shown
+
+
+def test_what_the_readme_calls_in_each_kind_of_worker_can_be_called(puppet: Puppet) -> None:
+    puppet("liveness.load()")
+    calls = [call for row in table("Loops, processes, jobs") for call in re.findall(r"`(.*?)`", row[1])]
+    assert len(calls) >= 8
+    for call in calls:
+        puppet(f"{call} pass" if call.startswith("with ") else call)
 
 
 def test_the_options_in_the_readme_are_those_of_the_help() -> None:

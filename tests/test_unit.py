@@ -94,7 +94,15 @@ def test_the_start_of_an_old_life_goes_last_and_that_of_the_new_one_comes_before
         (rundir / "u" / name).write_text("9999999")
     program = f"from liveness import Unit; Unit('u', {str(rundir)!r}).load([])"
     done = subprocess.run(
-        ["strace", "-e", "trace=unlink,unlinkat,rename,renameat,renameat2", sys.executable, "-B", "-c", program],
+        [
+            "strace",
+            "-e",
+            "trace=unlink,unlinkat,rename,renameat,renameat2,link,linkat",
+            sys.executable,
+            "-B",
+            "-c",
+            program,
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -103,15 +111,16 @@ def test_the_start_of_an_old_life_goes_last_and_that_of_the_new_one_comes_before
     calls = [line for line in done.stderr.splitlines() if f"{rundir}/u/" in line]
     last = [line.split('"')[-2].rpartition("/")[2] for line in calls]
     assert last[:4] == ["pid", "error", "ready", "start"]
-    assert [name for name, call in zip(last, calls, strict=True) if call.startswith("rename")] == ["start", "pid"]
+    made = [name for name, call in zip(last, calls, strict=True) if call.startswith(("rename", "link"))]
+    assert made == ["start", "pid"]
 
 
 @pytest.mark.parametrize(
     ("body", "kind", "text"),
     [
-        ("return False", "CheckFailed", "check: health() returned False (True or None say that all is well)"),
-        ("return 0", "CheckFailed", "check: health() returned 0 (True or None say that all is well)"),
-        ("return 0.0", "CheckFailed", "check: health() returned 0.0 (True or None say that all is well)"),
+        ("return False", "CheckFailed", "check: health() returned False (True or None mean success)"),
+        ("return 0", "CheckFailed", "check: health() returned 0 (True or None mean success)"),
+        ("return 0.0", "CheckFailed", "check: health() returned 0.0 (True or None mean success)"),
         ("raise KeyError('gone')", "KeyError", "'gone'"),
         ("import nothing_of_that_name", "ModuleNotFoundError", "No module named 'nothing_of_that_name'"),
     ],
@@ -138,7 +147,7 @@ def test_a_check_that_returns_anything_but_false_passes(puppet: Puppet, rundir: 
 def test_a_coroutine_is_no_answer(puppet: Puppet, rundir: Path) -> None:
     (rundir / "check.py").write_text("async def health(): return True\n")
     puppet("import warnings; warnings.simplefilter('error')")
-    with pytest.raises(PuppetError, match="CheckFailed: check: .* coroutine .*make it a plain one"):
+    with pytest.raises(PuppetError, match="CheckFailed: check: .* coroutine"):
         puppet("liveness.load(['check'])")
 
 
@@ -148,8 +157,22 @@ def test_a_module_without_health_is_an_error_that_says_so(puppet: Puppet, rundir
         puppet("liveness.load(['check'])")
 
 
+def test_a_load_needs_no_checks_and_takes_callables_and_module_names(
+    puppet: Puppet, judge: Judge, rundir: Path
+) -> None:
+    (rundir / "check.py").write_text("seen = []\ndef health(*args): seen.append(args)\n")
+    puppet("liveness.load()")
+    puppet("with liveness.running(ttl=9): pass")
+    puppet("liveness.load(['check', lambda: sys.modules['check'].seen.append('called')], 1, 2)")
+    assert puppet("sys.modules['check'].seen") == [[1, 2], "called"]
+    for check in ("lambda: False", "lambda: (False, 'queue lost')", "lambda: (yield)", "lambda: print"):
+        with pytest.raises(PuppetError, match="CheckFailed: puppet.<lambda>: "):
+            puppet(f"liveness.load([{check}])")
+    assert judge() == f"not loaded (no pid in {rundir}/u)"
+
+
 @pytest.mark.parametrize("checks", ["app.checks", [1], [""], [None]])
-def test_checks_are_a_list_of_names(rundir: Path, checks: list[str]) -> None:
+def test_checks_are_a_list_of_names_and_callables(rundir: Path, checks: list[str]) -> None:
     with pytest.raises(BadArgument, match="^checks: "):
         Unit("u", rundir).load(checks)
 
@@ -215,6 +238,29 @@ def test_a_reason_is_one_line_of_printable_ascii_and_at_most_200_bytes(rundir: P
     assert (rundir / "u" / "ready").read_bytes() == b"1\ndraining\n"
     unit.set_ready()
     assert (rundir / "u" / "ready").read_bytes() == b"0"
+    unit.reset()
+
+
+@pytest.mark.parametrize("ready", ["draining", "", 0, 1, None, [True]])
+def test_a_readiness_that_is_not_a_bool_is_an_error_and_not_ready(rundir: Path, judge: Judge, ready: bool) -> None:
+    # set_ready("draining") declared ready on version 1.
+    unit = Unit("u", rundir)
+    unit.load()
+    unit.set()
+    with pytest.raises(
+        BadArgument, match=r"^ready: .*: must be True or False \(a reason comes second: set_ready\(False"
+    ):
+        unit.set_ready(ready)
+    assert judge(mode="ready").startswith("not ready: ready: ")
+    assert judge().startswith("healthy")
+    unit.reset()
+
+
+def test_none_is_not_a_reason(rundir: Path, judge: Judge) -> None:
+    unit = Unit("u", rundir)
+    unit.load()
+    unit.set(7, None)
+    assert judge() == "error 7"
     unit.reset()
 
 
@@ -335,12 +381,13 @@ def test_a_child_may_set_and_reset(puppet: Puppet, judge: Judge, rundir: Path) -
         puppet("liveness.set()")
 
 
-def test_a_spawned_child_may_set_and_reset(puppets: Puppets, judge: Judge, rundir: Path) -> None:
-    parent, child = puppets(), puppets()
-    parent("liveness.load([])")
+def test_a_spawned_child_may_beat_and_set_and_reset(puppets: Puppets, judge: Judge, rundir: Path) -> None:
+    # A puppet is a child of this process.
+    unit, child = Unit("u", rundir), puppets()
+    unit.load()
     child("liveness.set()")
     child("liveness.beat(9)")
-    assert judge() == f"healthy: process {parent.pid}, error 0, fresh heartbeats: 1"
+    assert judge() == f"healthy: process {os.getpid()}, error 0, fresh heartbeats: 1"
     assert (rundir / "u" / "beat" / f"worker.{child.pid}").exists()
     child("liveness.reset()")
     assert judge() == f"not loaded (no pid in {rundir}/u)"
@@ -379,11 +426,11 @@ def test_a_second_life_warns_of_the_first_that_lives_and_replaces_it(
     unit = Unit("u", rundir)
     unit.load([])
     unit.set()
-    assert f"{rundir}/u: process {first.pid}, which lives, has loaded this unit too" in caplog.text
+    assert f"{rundir}/u: process {first.pid}, which is alive, has loaded this unit too" in caplog.text
     assert judge() == f"healthy: process {os.getpid()}, error 0, fresh heartbeats: 0"
     caplog.clear()
     unit.load([])
-    assert "lives" not in caplog.text
+    assert "is alive" not in caplog.text
     unit.reset()
 
 
@@ -557,7 +604,8 @@ def as_nobody(rundir: Path, code: str) -> str:
 @needs_root
 def test_a_rundir_that_may_not_be_written_is_named_with_the_way_out(rundir: Path) -> None:
     assert as_nobody(rundir, "unit.load([])") == (
-        f"{rundir}/u: cannot create: permission denied (set LIVENESS_RUNDIR, or mount an emptyDir there)"
+        f"{rundir}/u: cannot create: permission denied "
+        "(set LIVENESS_RUNDIR to a writable directory, for example an emptyDir mount)"
     )
     (rundir / "u").mkdir()
     (rundir / "u" / "error").write_text("0")
@@ -566,9 +614,19 @@ def test_a_rundir_that_may_not_be_written_is_named_with_the_way_out(rundir: Path
     assert as_nobody(rundir, "unit.reset()").startswith(f"{rundir}/u/error: cannot remove the state: permission denied")
 
 
-def test_a_rundir_that_is_not_there_is_named_with_the_way_out() -> None:
-    with pytest.raises(LivenessError, match=r"^/nowhere/u: cannot create: no such file or directory \(set LIVENESS"):
-        Unit("u", "/nowhere").load([])
+def test_load_creates_the_rundir_and_its_parents_readable_for_every_probe(puppets: Puppets, rundir: Path) -> None:
+    puppet = puppets(rundir=rundir / "a" / "b")
+    puppet("os.umask(0o077)")
+    puppet("liveness.load()")
+    for folder in ("a", "a/b", "a/b/u"):
+        assert oct((rundir / folder).stat().st_mode & 0o7777) == "0o755"
+    assert files(rundir / "a" / "b" / "u") == ["pid", "start"]
+
+
+def test_a_rundir_below_a_file_is_named_with_the_way_out(rundir: Path) -> None:
+    (rundir / "file").write_text("")
+    with pytest.raises(LivenessError, match=r"/file/run/u: cannot create: not a directory \(set LIVENESS_RUNDIR to"):
+        Unit("u", rundir / "file" / "run").load()
 
 
 def test_a_relative_rundir_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -611,8 +669,12 @@ def test_a_unit_directory_of_another_user_is_refused_unless_a_group_of_ours_may_
     unit.mkdir()
     os.chown(unit, 1234, 65534)
     rundir.chmod(0o777)
-    assert as_nobody(rundir, "unit.load([])").startswith(f"{unit}: belongs to user 1234, who may write there")
-    assert as_nobody(rundir, "unit.set()").startswith(f"{unit}: belongs to user 1234, who may write there")
+    assert as_nobody(rundir, "unit.load([])").startswith(
+        f"{unit}: belongs to user 1234, who could write a false state there"
+    )
+    assert as_nobody(rundir, "unit.set()").startswith(
+        f"{unit}: belongs to user 1234, who could write a false state there"
+    )
     unit.chmod(0o775)
     assert as_nobody(rundir, "unit.load([]); unit.set(); print('fine')") == "fine"
     os.chown(unit, 0, 0)
@@ -643,7 +705,7 @@ def test_a_foreign_proc_is_refused(rundir: Path) -> None:
         ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", program],
         capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert "/proc belongs to another pid namespace (mount /proc anew in this one)" in done.stdout
+    assert "/proc belongs to another pid namespace (mount /proc in this one)" in done.stdout
     assert not (rundir / "u" / "pid").exists()
 
 
@@ -827,13 +889,14 @@ def test_an_alarm_gets_through_when_no_descriptor_is_left(puppet: Puppet, judge:
 def test_an_alarm_never_writes_to_what_took_the_number_of_a_closed_descriptor(puppet: Puppet, rundir: Path) -> None:
     puppet("liveness.load([])")
     puppet("liveness.set()")
-    (rundir / "precious").write_text("precious")
+    # Not even to a pid file of the application's own, with the same content.
+    (rundir / "precious").write_text(str(puppet.pid))
     puppet("os.closerange(3, 100)")
     puppet(f"fds = [os.open({str(rundir / 'precious')!r}, os.O_RDWR) for _ in range(20)]")
     puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
     with pytest.raises(PuppetError, match="cannot write 7: permission denied"):
         puppet("liveness.set(7)")
-    assert (rundir / "precious").read_text() == "precious"
+    assert (rundir / "precious").read_text() == str(puppet.pid)
 
 
 def test_a_daemon_without_standard_streams_prints_into_no_state_file(puppet: Puppet, rundir: Path) -> None:
@@ -950,6 +1013,26 @@ def test_an_alarm_in_a_signal_handler_is_not_undone_by_the_set_that_it_interrupt
     unit.reset()
 
 
+def test_a_declaration_whose_temporary_file_a_load_of_another_thread_removes_is_written(
+    rundir: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = Unit("u", rundir)
+    unit.load()
+    rename = os.rename
+
+    def interrupted(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        thread = threading.Thread(target=unit.load)
+        thread.start()
+        thread.join()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    unit.set(7, "queue lost")
+    assert judge() == "error 7: queue lost"
+    unit.reset()
+
+
 def test_an_alarm_in_a_signal_handler_stands_wherever_in_a_set_it_comes(puppet: Puppet, judge: Judge) -> None:
     puppet("liveness.load([])")
     puppet("inside = None")
@@ -1004,7 +1087,7 @@ def test_an_alarm_gets_through_from_a_chroot(puppet: Puppet, judge: Judge, rundi
     puppet("liveness.set()")
     (rundir / "jail").mkdir()
     puppet(f"os.chroot({str(rundir / 'jail')!r})")
-    with pytest.raises(PuppetError, match="its pid file is still there, and was emptied"):
+    with pytest.raises(PuppetError, match="its pid file still exists, and was emptied"):
         puppet("liveness.set(7)")
     assert judge() == "pid is not a number"
 
@@ -1040,18 +1123,19 @@ def test_a_worker_that_a_check_has_forked_may_beat_and_raise_alarms(puppet: Pupp
         "    global worker\n"
         "    worker = os.fork()\n"
         "    if not worker:\n"
-        "        os.read(hear, 1); liveness.beat(9); liveness.set(7, 'worker sick'); os._exit(0)\n"
+        "        os.read(hear, 1); liveness.beat(9); liveness.set(7, 'worker sick'); os.read(hear, 1); os._exit(0)\n"
     )
     puppet("liveness.load(['pool'])")
     puppet("liveness.set()")
     assert puppet("import pool") is None
     worker = puppet("pool.worker")
     puppet("os.write(pool.told, b'x')")
-    assert puppet("os.waitpid(pool.worker, 0)[1]") == 0
-    assert judge() == "error 7: worker sick"
+    until(lambda: judge() == "error 7: worker sick")
     puppet("liveness.set()")
     assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1"
     assert (rundir / "u" / "beat" / f"worker.{worker}").exists()
+    puppet("os.write(pool.told, b'x')")
+    assert puppet("os.waitpid(pool.worker, 0)[1]") == 0
 
 
 def test_who_failed_its_checks_changes_nothing_of_who_has_loaded_since(

@@ -1,10 +1,10 @@
 """
-A Monitor in the worker: it asks the readiness probes, and health.sh reads what they said.
+A Monitor in the worker: it runs the readiness probes, and health.sh reads their result.
 
     from liveness.django import monitor
     monitor.start()
 
-So an exec probe costs an empty shell, and no second Django is started for it.
+So an exec probe costs one empty shell, and does not start a second Django.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ import django
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
-from .. import monitor, proc, state
+from .. import monitor, proc
 from ..checks import run
+from ..directory import Unreadable, why
 from ..errors import BadArgument, LivenessError
-from ..unit import Unit, descends_from, find, lives
+from ..holder import find_holder
+from ..unit import Unit, find
 
-_LINUX = sys.platform == "linux"
 _MANAGE = {"manage.py", "django-admin", "django-admin.exe"}
 
+# What this process is to a unit: it has just loaded it, it holds it or descends from its holder, or neither.
+_NEW_HOLDER, _MEMBER, _STRANGER = "new holder", "member", "stranger"
+
+# The Monitors that start() has started, by process and directory of the unit.
 _monitors: dict[tuple[int, str], monitor.Monitor] = {}
-# One start() at a time; of this process.
+# Held by start().
 _lock = threading.Lock()
 
 
@@ -37,24 +42,25 @@ def start(
     interval: float = 10, *, unit: str | bool | Unit | None = None, declare: bool = False, **options: Any
 ) -> monitor.Monitor | None:
     """
-    Asks every readiness probe now, and each ``interval`` seconds from now on in a thread, and says in the unit what it
-    found. Who forks does so after it has returned, or has a start() of its own in each child.
+    Starts a Monitor of the readiness probes, which runs them every ``interval`` seconds in a thread, and returns it.
 
-    ``unit`` is that of the setting DJK8S_UNIT if None, and the default one if that names none. A unit that nobody holds
-    is loaded, and declared healthy when the Monitor has its first word in it, so that it is not ready before it was
-    asked; where this process, or one that it descends from, has loaded it, that is left as it is; with ``declare`` it
-    is declared healthy then, if nothing was declared yet. ``options`` are those of Monitor. Django is set up if nobody
-    has done so. A second call returns the Monitor that runs.
+    The probes also run once before this returns. A program that forks must fork afterwards, or call start() in each
+    child. Django is set up if necessary. A second call returns the running Monitor. ``options`` are those of Monitor.
 
-    None, and nothing is started: for a unit that another living process holds, which is logged; and in the ready() of
-    an AppConfig for a command of manage.py, such as migrate or probe, which must not speak for the worker. A worker
-    that is such a command calls this in its handle().
+    ``unit`` is the unit that the setting DJK8S_UNIT names if None, else the default unit. A unit that no living process
+    holds is loaded, and declared healthy; it is not ready before the Monitor has its first result. A unit that this
+    process or an ancestor holds is left as it is. With ``declare`` it is also declared healthy, unless ``set`` was
+    called before.
 
-    Raises ImproperlyConfigured for wrong settings, and LivenessError if the state cannot be written; in the ready() of
-    an AppConfig that is logged, and None: any program that sets up Django comes by there.
+    Returns None, and starts nothing, if another process holds the unit, which is logged. Also in ``AppConfig.ready()``
+    for a command of manage.py, such as migrate or probe, which must not report for the worker. If the worker itself is
+    such a command, call this in its handle().
+
+    Raises ImproperlyConfigured for wrong settings, and LivenessError if the state cannot be read or written. In
+    ``AppConfig.ready()``, which runs in every program that sets up Django, a LivenessError is logged instead.
     """
     if not apps.models_ready:
-        # Before the application, as in gunicorn's post_fork.
+        # Called before the application was imported, for example in post_fork of gunicorn.
         django.setup()
     if apps.ready:
         return _start(interval, unit, declare, options)
@@ -63,14 +69,14 @@ def start(
     try:
         return _start(interval, unit, declare, options)
     except LivenessError as error:
-        logging.getLogger("liveness").error("liveness: no monitor is started: %s", error)
+        logging.getLogger("liveness").error("liveness: no Monitor was started: %s", error)
         return None
 
 
 def _start(
     interval: float, unit: str | bool | Unit | None, declare: bool, options: dict[str, Any]
 ) -> monitor.Monitor | None:
-    # Only once Django is set up: these read its settings.
+    # Imported after the set-up of Django, whose settings it reads.
     from . import readiness
 
     chosen = _unit(unit)
@@ -78,22 +84,22 @@ def _start(
         key = os.getpid(), chosen.path
         for pid, path in list(_monitors):
             if pid != key[0]:
-                # A parent's, of which nothing runs here.
+                # Inherited through fork: it does not run here.
                 del _monitors[pid, path]
         known = _monitors.get(key)
         if known is not None and known.is_running:
             return known
-        # No one waits for this thread: so it may wait for a probe that was late the last time.
+        # timeout_ttl=0: nobody waits for the Monitor, so it may wait for a probe that timed out the last time.
         asked = readiness.configured(timeout_ttl=0)
-        made = monitor.Monitor(chosen, asked.checks, interval, **{"deadline": asked.timeout, **options})
-        # Once here, and waited for: what the probes import they import now. A pool that forks while a thread imports
-        # has children that wait for ever at their own first import of the same.
+        made = monitor.Monitor(asked.checks, interval, **{"unit": chosen, "deadline": asked.timeout, **options})
+        # So that the imports of the probes are done now: if a pool forks while a thread imports a module, its children
+        # wait for ever when they import that module.
         run(asked.checks, asked.timeout)
-        is_taken, is_new = _take(chosen)
-        if not is_taken:
+        role = _take(chosen)
+        if role == _STRANGER:
             return None
         _monitors[key] = made.start()
-        if is_new or (declare and state.Directory(chosen.path).read("error") is None):
+        if role == _NEW_HOLDER or (declare and not _is_declared(chosen)):
             chosen.set()
         return made
 
@@ -123,35 +129,36 @@ def _unit(wanted: str | bool | Unit | None) -> Unit:
         raise ImproperlyConfigured(f"DJK8S_UNIT: {error}") from error
 
 
-def _take(unit: Unit) -> tuple[bool, bool]:
-    """Whether the unit is held by us or by one that we descend from; and whether it was loaded now, held by nobody."""
-    if not _LINUX:
-        return True, True
-    holder = _holder(unit)
-    # Of our own number, and not loaded by us: a life of before, in the same container.
-    if holder is None or (holder == os.getpid() and not unit.is_loaded_here):
-        unit.load([])
-        return True, True
-    if holder == os.getpid() or descends_from(proc.myself(), holder):
-        return True, False
+def _take(unit: Unit) -> str:
+    """
+    Loads the unit if no living process holds it. Returns what this process is to the unit then.
+
+    Raises LivenessError if the holder cannot be determined: it is perhaps alive, and must not be replaced.
+    """
+    if not proc.LINUX:
+        unit.load()
+        return _NEW_HOLDER
+    try:
+        holder = find_holder(unit.life.directory)
+        if holder is None:
+            unit.load()
+            return _NEW_HOLDER
+        if holder == os.getpid() or proc.descends_from(proc.myself(), holder):
+            return _MEMBER
+    except (OSError, Unreadable) as error:
+        raise LivenessError(f"{unit.path}: cannot tell which process holds this unit: {why(error)}") from error
     logging.getLogger("liveness").warning(
-        "liveness: %s: process %d, which lives, holds this unit: no monitor is started here, in process %d (in a pool "
+        "liveness: %s: process %d, which is alive, holds this unit: no Monitor was started in process %d (in a pool "
         "the parent loads the unit; another program needs another unit name)",
         unit.path,
         holder,
         os.getpid(),
     )
-    return False, False
+    return _STRANGER
 
 
-def _holder(unit: Unit) -> int | None:
-    """The living process that has loaded it, if there is one."""
-    directory = state.Directory(unit.path)
+def _is_declared(unit: Unit) -> bool:
     try:
-        pid, start = (state.lines(directory.read(name) or b"")[0] for name in ("pid", "start"))
-    except state.Unreadable:
-        # load() says what is wrong there.
-        return None
-    if not state.is_count(pid, 7):
-        return None
-    return None if lives(int(pid), start.decode("ascii", "replace")) is False else int(pid)
+        return unit.life.directory.read("error") is not None
+    except Unreadable:
+        return True

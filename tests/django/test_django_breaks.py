@@ -306,7 +306,7 @@ def test_a_unit_is_not_ready_before_its_database_was_asked(
     thread.join()
     try:
         assert said <= {"not loaded", "not set", "not ready"}
-        until(lambda: judge("u", "ready") == "not ready: DatabaseProbe timed out")
+        until(lambda: judge("u", "ready") == "not ready: DatabaseProbe timed out (monitor)")
         assert judge("u").startswith("healthy")
     finally:
         started[0].stop()
@@ -368,7 +368,7 @@ def test_in_an_app_config_a_rundir_that_cannot_be_written_ends_no_program(tmp_pa
     ran = project.start("any.py", DJANGO_SETTINGS_MODULE="settings", LIVENESS_RUNDIR="/proc/nowhere")
     said = ran.communicate(timeout=60)[0]
     assert said.endswith("goes on\n")
-    assert "no monitor is started: /proc/nowhere" in said
+    assert "no Monitor was started: /proc/nowhere" in said
 
 
 # Views, loops, refusals

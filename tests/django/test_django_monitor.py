@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from services import Postgres, Redis
 from stage import Puppet, until
 
 import liveness
+from liveness import LivenessError, proc
 from liveness.django import monitor
 from liveness.django.probes import NotReady, ReadinessProbe
 
@@ -200,6 +202,18 @@ def test_a_command_beside_the_worker_neither_speaks_for_it_nor_vouches_for_a_dea
     assert "gone" in names.says("live")
 
 
+def test_in_an_app_config_a_state_that_cannot_be_read_is_logged_and_the_program_goes_on(
+    shop: Project, names: Names, begun: Callable[..., Any], rundir: Path
+) -> None:
+    (rundir / "u" / "pid").mkdir(parents=True)
+    program = begun(shop.start("worker.py", **names.environment))
+    assert program.stdout is not None
+    said = program.stdout.readline()
+    assert "liveness: no Monitor was started: " in said
+    assert "cannot read pid" in said
+    assert program.stdout.readline() == "set up\n"
+
+
 def test_a_second_program_leaves_the_unit_of_a_living_one_alone(
     shop: Project, names: Names, begun: Callable[..., Any], rundir: Path
 ) -> None:
@@ -208,11 +222,13 @@ def test_a_second_program_leaves_the_unit_of_a_living_one_alone(
     second = begun(shop.start("worker.py", **names.environment))
     assert second.stdout is not None
     said = second.stdout.readline()
-    assert f"process {first.pid}, which lives, holds this unit: no monitor is started here" in said
+    assert (
+        f"process {first.pid}, which is alive, holds this unit: no Monitor was started in process {second.pid}" in said
+    )
     second.kill()
     second.wait()
     assert (rundir / "u" / "pid").read_text() == str(first.pid)
-    assert {beat.name for beat in (rundir / "u" / "beat").iterdir()} == {"monitor"}
+    assert {result.name for result in (rundir / "u" / "check").iterdir()} == {"monitor"}
     assert names.says() == "healthy"
 
 
@@ -238,20 +254,21 @@ def test_each_worker_of_gunicorn_has_one_below_the_unit_of_its_parent(
     command = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "app:app"]
     environment = {**names.environment, "DJANGO_SETTINGS_MODULE": "settings"}
     with project.serve(command=command, environment=environment) as server:
-        until(lambda: len(beats(rundir)) == 2)
+        until(lambda: len(results(rundir)) == 2)
         # The second to start says for a moment that it is not ready.
         until(lambda: names.says() == "healthy" and server.get("/readyz").status == 200)
         assert server.get("/livez").status == 200
         assert (rundir / "u" / "pid").read_text() == str(server.process.pid)
-        one = int(sorted(beats(rundir))[0].partition(".")[2])
+        one = int(sorted(results(rundir))[0].partition(".")[2])
         os.kill(one, signal.SIGKILL)
         # A worker that died and was replaced is passed over.
-        until(lambda: f"monitor.{one}" not in beats(rundir) and len(beats(rundir)) == 2)
+        until(lambda: f"monitor.{one}" not in results(rundir) and len(results(rundir)) == 2)
         assert names.says("live") == "healthy"
 
 
-def beats(rundir: Path) -> set[str]:
-    return {beat.name for beat in (rundir / "u" / "beat").iterdir() if not beat.name.startswith(".")}
+def results(rundir: Path) -> set[str]:
+    folder = rundir / "u" / "check"
+    return {result.name for result in folder.glob("*") if not result.name.startswith(".")}
 
 
 def test_middleware_views_and_command_judge_the_unit_that_was_joined(
@@ -307,6 +324,51 @@ def test_a_unit_that_the_application_has_loaded_is_left_as_it_is(here: Path) -> 
     assert Judge(here).python("here").startswith("not set")
 
 
+def test_with_declare_a_loaded_unit_is_declared_healthy_unless_the_application_has_declared_it(here: Path) -> None:
+    for code, verdict in ((None, "healthy: "), (7, "error 7")):
+        liveness.load([])
+        if code is not None:
+            liveness.set(code)
+        started = monitor.start(0.05, declare=True)
+        assert started is not None
+        assert Judge(here).python("here").startswith(verdict)
+        started.stop()
+
+
+def test_a_new_unit_is_alive_at_once_and_not_ready_before_the_first_result(here: Path) -> None:
+    with override_settings(DJK8S_READINESS_PROBES=[f"{__name__}.SlowLater"], DJK8S_TIMEOUT=20):
+        started = monitor.start(1000)
+    assert started is not None
+    # The probe has passed once, within start(), and runs again now.
+    assert Judge(here).python("here").startswith("healthy: ")
+    assert Judge(here).python("here", "ready") == "not ready: not checked yet (monitor)"
+    SlowLater.gate.set()
+    until(lambda: Judge(here).python("here", "ready").startswith("healthy: "))
+
+
+def test_a_pid_file_that_cannot_be_read_is_neither_absent_nor_of_another_process(here: Path) -> None:
+    pid = here / "here" / "pid"
+    pid.mkdir()
+    with pytest.raises(LivenessError, match="cannot tell which process holds this unit: cannot read pid"):
+        monitor.start(0.05)
+    assert not (here / "here" / "check").exists()
+    pid.rmdir()
+    assert monitor.start(0.05) is not None
+
+
+def test_a_holder_that_proc_hides_is_not_replaced(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "here" / "pid").write_text("1")
+
+    def hidden(pid: int | str) -> None:
+        raise OSError("cannot read /proc")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(proc, "find", hidden)
+        with pytest.raises(LivenessError, match="cannot tell which process holds this unit: cannot read /proc"):
+            monitor.start(0.05)
+    assert (here / "here" / "pid").read_text() == "1"
+
+
 def test_a_second_start_is_the_first_one(here: Path) -> None:
     first = monitor.start(0.05)
     assert first is not None
@@ -330,13 +392,23 @@ def test_a_unit_is_named_by_the_call_or_by_the_setting_or_is_the_default_one(her
         monitor.start(unit="../x")
 
 
-def test_the_word_of_the_monitor_names_the_probe_that_failed(here: Path) -> None:
+def test_the_result_of_the_monitor_names_the_probe_that_failed(here: Path) -> None:
     with override_settings(DJK8S_READINESS_PROBES=[f"{__name__}.Refusing"], DJK8S_TIMEOUT=0.3):
         started = monitor.start(0.05)
     assert started is not None
     assert started.deadline == 0.3
-    until(lambda: Judge(here).python("here", "ready") == "not ready: Refusing failed")
+    until(lambda: Judge(here).python("here", "ready") == "not ready: Refusing failed (monitor)")
     assert Judge(here).python("here").startswith("healthy")
+
+
+class SlowLater(ReadinessProbe):
+    gate = threading.Event()
+    runs = 0
+
+    def ready(self, request: object) -> None:
+        SlowLater.runs += 1
+        if SlowLater.runs > 1:
+            self.gate.wait(60)
 
 
 class Refusing(ReadinessProbe):

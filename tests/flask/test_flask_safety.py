@@ -541,7 +541,7 @@ def test_a_result_is_used_again_for_as_long_as_the_settings_say(subject: Subject
         ("{'version_function': '1.0'}", "Z_ENDPOINTS: version_function: str: must be a function"),
         ("{'dependency_prefix': 7}", "Z_ENDPOINTS: dependency_prefix: int: must be a path such as '/z'"),
         ("{'check_ttl': -1}", "Z_ENDPOINTS: check_ttl: int: must be seconds, from 0 to 1,000,000"),
-        ("{'unit': 7}", "Z_ENDPOINTS: unit: 7: neither the name of a unit"),
+        ("{'unit': 7}", "Z_ENDPOINTS: unit: 7: must be the name of a unit"),
         ("{'unit': '../x'}", "Z_ENDPOINTS: "),
     ],
 )

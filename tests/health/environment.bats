@@ -207,7 +207,7 @@ stale_for_100_seconds() {
 @test "options of bash in the environment neither hide heartbeats nor make any" {
   loaded
   mkdir "$dir/beat"
-  for option in nullglob dotglob nocaseglob; do
+  for option in nullglob dotglob nocaseglob failglob; do
     under env BASHOPTS=$option
     rm -f "$dir/beat/main"
     put beat/.main.0123456789ab ''
@@ -215,6 +215,33 @@ stale_for_100_seconds() {
     rm "$dir/beat/.main.0123456789ab"
     healthy
     in_one_second stale_for_100_seconds
+  done
+}
+
+@test "options of bash in the environment change no verdict on jobs, checks and expectations" {
+  loaded
+  for option in nullglob dotglob nocaseglob failglob; do
+    under env BASHOPTS=$option
+    for folder in beat job check expect; do mkdir -p "$dir/$folder"; done
+    healthy ready
+    for folder in job check expect; do
+      put "$folder/.x.0123456789ab" ''
+      healthy ready
+      case $folder in
+        job) reason="job 'x' is from the future" ;;
+        check) reason="check 'x' is from the future" ;;
+        expect) reason="0 of 2 'x' heartbeats" ;;
+      esac
+      lease "$folder/x" -1000 60 "$pid" "$start" "$([ "$folder" != expect ] || echo 2)"
+      unhealthy "$reason" ready
+      rm "$dir/$folder/x"
+    done
+    rm -r "$dir"/{beat,job,check,expect}
+    for folder in beat job check expect; do
+      touch "$dir/$folder"
+      unhealthy "cannot read $folder" ready
+      rm "$dir/$folder"
+    done
   done
 }
 

@@ -63,10 +63,10 @@ malformed() {
   unhealthy "heartbeat 'main' is from the future"
 }
 
-@test "a beat is four numbers: at, ttl, pid, start" {
+@test "a beat is four numbers, at, ttl, pid, start, and perhaps a code" {
   loaded
   beat main 0 60
-  for text in '' ' ' '\n' "\nNOW 60 $pid $start" NOW 'NOW 60' "NOW 60 $pid" "NOW 60 $pid $start 1" "NOW 60 $pid $start x" "NOW\n60\n$pid\n$start" \
+  for text in '' ' ' '\n' "\nNOW 60 $pid $start" NOW 'NOW 60' "NOW 60 $pid" "NOW 60 $pid $start x" "NOW 60 $pid $start 1 2" "NOW 60 $pid $start 0 0" "NOW\n60\n$pid\n$start" \
     "NOW,60,$pid,$start" "NOW 60 $pid $start\r\n" "NOW\r60 $pid $start" "NOW\f60 $pid $start"; do
     malformed "$text"
   done
@@ -114,13 +114,163 @@ malformed() {
   done
 }
 
-@test "a fresh beat is fresh whatever became of its process" {
-  gone
-  local dead=$pid
-  loaded "$$"
-  beat main 0 60 "$dead" 1
-  beat worker.1 0 60 "$dead" 1
-  beat worker.2 0 60 "$pid" 1
+# each_dead_owner: the owners that a lease may have and that count for nothing, one a line.
+each_dead_owner() {
+  zombie
+  local zombie=$pid zombie_start=$start
+  dead_process
+  loaded
+  printf '%s %s\n' "$dead" "$died" "$zombie" "$zombie_start" "$pid" "$((start + 1))" "$pid" "0$start" 9999999 1 >"$tmp/owners"
+}
+
+@test "a heartbeat of a dead process is a failure, whatever its age and its code" {
+  each_dead_owner
+  while read -r owner owner_start; do
+    for when in '0 600' '4 3' '-1000 60'; do
+      for code in '' 0 7; do
+        # shellcheck disable=SC2086 # split into age and ttl
+        beat main $when "$owner" "$owner_start" "$code" ${code:+lost}
+        unhealthy "heartbeat 'main': process $owner is gone"
+      done
+    done
+  done <"$tmp/owners"
+  beat main 0 600
+  healthy
+}
+
+@test "a worker of a dead process is passed over while another of its role is alive and fresh, whatever its age and its code" {
+  each_dead_owner
+  other_process
+  beat worker.5 0 600 "$other" "$born"
+  while read -r owner owner_start; do
+    for name in worker.1 worker.9; do
+      for when in '0 600' '4 3' '-1000 60'; do
+        for code in '' 7; do
+          # shellcheck disable=SC2086 # split into age and ttl
+          beat "$name" $when "$owner" "$owner_start" "$code" ${code:+lost}
+          healthy
+        done
+      done
+    done
+  done <"$tmp/owners"
+  # The first of them is told, which is one that lives.
+  beat worker.5 0 600 "$other" "$born" 7 'queue lost'
+  unhealthy 'error 7: queue lost (worker.5)'
+  rm "$dir/beat/worker.5"
+  unhealthy "no heartbeat of any 'worker'"
+}
+
+@test "a worker of a dead process is a failure if none of its role is left, even if it is fresh" {
+  each_dead_owner
+  while read -r owner owner_start; do
+    beat worker.1 0 600 "$owner" "$owner_start"
+    unhealthy "no heartbeat of any 'worker'"
+  done <"$tmp/owners"
+}
+
+@test "the unit's own process is looked up once, whatever number of leases it has" {
+  if ! strace -o /dev/null true 2>/dev/null; then skip 'no strace here'; fi
+  loaded
+  for name in main worker.1 worker.2; do beat "$name" 0 600; done
+  lease job/import 0 600
+  lease check/database 0 600
+  lease expect/worker 4 3 "$pid" "$start" 2
+  under strace -qq -e trace=open,openat -o "$tmp/trace"
+  healthy ready
+  [ "$(grep -c "\"/proc/$pid/stat\"" "$tmp/trace")" -eq 1 ]
+}
+
+@test "a heartbeat of any living process counts" {
+  loaded
+  other_process
+  beat main 0 600 "$other" "$born"
+  beat worker.1 0 600 "$other" "$born"
+  healthy
+  silent main 4 3 "$other" "$born"
+}
+
+@test "a heartbeat with a code is an error, which is told with its reason and its name" {
+  loaded
+  beat main 0 600 "$pid" "$start" 7 'queue lost'
+  unhealthy "error 7: queue lost (main)"
+  unhealthy "error 7: queue lost (main)" ready
+  beat main 0 600 "$pid" "$start" 7
+  unhealthy 'error 7 (main)'
+  beat main 0 600 "$pid" "$start" 0 'all is well'
+  healthy
+  beat worker.1 0 600 "$pid" "$start" 8 'no database'
+  beat worker.2 0 600
+  unhealthy 'error 8: no database (worker.1)'
+}
+
+@test "a heartbeat of another process may have a code" {
+  loaded
+  other_process
+  beat main 0 600 "$other" "$born" 7 'queue lost'
+  unhealthy "error 7: queue lost (main)"
+}
+
+@test "the code of a heartbeat is one to twenty digits" {
+  loaded
+  beat main 0 60
+  for code in x 7x x7 -7 +7 0x7 7.0 '7,' '*' '$7' 100000000000000000000 000000000000000000000; do
+    malformed "NOW 60 $pid $start $code"
+    malformed "NOW 60 $pid $start $code\nlost"
+  done
+  for code in 1 00 08 255 4294967296 18446744073709551616 99999999999999999999; do
+    beat main 0 60 "$pid" "$start" "$code"
+    unhealthy "error $code (main)"
+  done
+}
+
+@test "the reason of a heartbeat is printed as it stands, and cut at 160 bytes" {
+  local long
+  printf -v long '%0160d' 0
+  loaded
+  for reason in '%s %d %n' '\n \033 \c' '$(id) `id`' '* ? [a]' '-e' '~' "'" '"' '; id & id'; do
+    beat main 0 60 "$pid" "$start" 7 "$reason"
+    unhealthy "error 7: $reason (main)"
+  done
+  beat main 0 60 "$pid" "$start" 7 $' \t queue  lost \t \nand more'
+  unhealthy 'error 7: queue  lost (main)'
+  beat main 0 60 "$pid" "$start" 7 "$long"
+  unhealthy "error 7: $long (main)"
+  beat main 0 60 "$pid" "$start" 7 "${long}1"
+  unhealthy "error 7: $long (main)"
+}
+
+@test "the reason of a heartbeat is not printed if it is not printable ASCII" {
+  loaded
+  for reason in $'\033[31mred' $'a\rb' $'a\tb' $'\177' $'\001' ' ' $'lost\r'; do
+    beat main 0 60 "$pid" "$start" 7 "$reason"
+    unhealthy 'error 7 (main)'
+  done
+  skip_for yash 'yash reads text only'
+  for reason in 'café' $'\377' $'\302\233'; do
+    beat main 0 60 "$pid" "$start" 7 "$reason"
+    unhealthy 'error 7 (main)'
+  done
+}
+
+@test "a stale heartbeat is told as stale even if it has a code" {
+  loaded
+  silent main 4 3 "$pid" "$start" 7 'queue lost'
+  beat main -1000 60 "$pid" "$start" 7 'queue lost'
+  unhealthy "heartbeat 'main' is from the future"
+}
+
+@test "of several bad heartbeats, the first in byte order is told" {
+  has_the_words || skip 'the words are not promised'
+  loaded
+  beat a.1 0 60 "$pid" "$start" 1
+  beat Z 0 60 "$pid" "$start" 2
+  beat _ 0 60 "$pid" "$start" 3
+  beat 9 0 60 "$pid" "$start" 4
+  for told in '4 (9)' '2 (Z)' '3 (_)' '1 (a.1)'; do
+    unhealthy "error $told"
+    name=${told#* \(}
+    rm "$dir/beat/${name%)}"
+  done
   healthy
 }
 
@@ -133,14 +283,16 @@ malformed() {
   healthy
 }
 
-@test "a plain name is a promise, whatever became of its process" {
-  gone
-  local dead=$pid died=$start
-  sleeper
+@test "a dead heartbeat of a plain name is a failure whatever other heartbeats there are" {
+  dead_process
   loaded
   beat other 0 60
-  silent main 4 3 "$dead" "$died"
-  silent main 4 3 "$pid" "$((start + 1))"
+  beat main.1 0 60
+  for whose in "$dead $died" "$pid $((start + 1))"; do
+    # shellcheck disable=SC2086 # split into pid and start
+    beat main 4 3 $whose
+    unhealthy "heartbeat 'main': process ${whose% *} is gone"
+  done
   silent main 4 3
 }
 
@@ -230,6 +382,10 @@ malformed() {
   beat work.1 4 3 "$dead" "$died"
   unhealthy "no heartbeat of any 'work'"
   rm "$dir/beat/work.1"
+  beat work.1 4 3 "$dead" "$died"
+  beat homework.1 0 60
+  unhealthy "no heartbeat of any 'work'"
+  rm "$dir/beat/work.1"
   beat worker.a.1 4 3 "$dead" "$died"
   unhealthy "no heartbeat of any 'worker.a'"
 }
@@ -282,7 +438,7 @@ malformed() {
   loaded
   for name in -x 'a b' '*' '?' '[a]' "it's" 'a"b' '$(id)' '`id`' '$HOME' 'a\b' 'a;b' '#a' '~' $'new\nline' $'\033[31m' ' ' 'a%s'; do
     beat "$name" 0 60
-    unhealthy "bad heartbeat name in $dir/beat"
+    unhealthy "bad name in $dir/beat"
     rm -- "$dir/beat/$name"
   done
 }
@@ -291,10 +447,10 @@ malformed() {
   skip_for yash 'yash does not find files of such names'
   loaded
   beat 'é' 0 60
-  unhealthy "bad heartbeat name in $dir/beat"
+  unhealthy "bad name in $dir/beat"
   rm "$dir/beat/é"
   beat $'\xff' 0 60
-  unhealthy "bad heartbeat name in $dir/beat"
+  unhealthy "bad name in $dir/beat"
 }
 
 @test "a heartbeat's name has 100 bytes at most" {
@@ -306,7 +462,7 @@ malformed() {
   silent "$long" 4 3
   beat "$long" 0 60
   beat "${long}0" 0 60
-  unhealthy "bad heartbeat name in $dir/beat"
+  unhealthy "bad name in $dir/beat"
 }
 
 @test "a heartbeat may have any name of letters, digits, dots, underscores and dashes" {
@@ -385,6 +541,65 @@ beat_again() {
     echo "$now 600 $pid $start" >"$dir/beat/.new"
     mv "$dir/beat/.new" "$dir/beat/main"
   done
+}
+
+# held_up_before_the_owner PID: probe from here on with a stop of a second between the
+# read of a lease and the look at PID, the process that has written it.
+held_up_before_the_owner() {
+  under strace -qq -o "$tmp/held" -P "/proc/$1/stat" -e trace=open,openat -e inject=open,openat:delay_enter=1000000:when=1
+  if ! "${before[@]}" true 2>/dev/null; then skip 'no strace here that can hold up a probe'; fi
+}
+
+# ends_once_the_probe_waits PID [FOLDER/NAME]: the process removes its lease, if one is
+# named, and ends.
+ends_once_the_probe_waits() {
+  eventually grep -q open "$tmp/held"
+  if [ $# -gt 1 ]; then rm "$dir/$2"; fi
+  kill -KILL "$1"
+  eventually test ! -e "/proc/$1"
+  : >"$tmp/ended"
+}
+
+@test "a process that removes its lease and ends while the probe looks at it is not reported as gone" {
+  loaded
+  for name in beat/main beat/worker.1 check/main check/worker.1; do
+    other_process
+    lease "$name" 0 600 "$other" "$born"
+    held_up_before_the_owner "$other"
+    rm -f "$tmp/held" "$tmp/ended"
+    ends_once_the_probe_waits "$other" "$name" >/dev/null 2>&1 3>&- &
+    by_options ready
+    answered 0 '' ''
+    # It did end while the probe waited, and not after it.
+    [ -e "$tmp/ended" ]
+    wait "$!"
+  done
+}
+
+@test "a lease that is left by a process that ends while the probe looks at it is reported" {
+  loaded
+  other_process
+  beat main 0 600 "$other" "$born"
+  held_up_before_the_owner "$other"
+  ends_once_the_probe_waits "$other" >/dev/null 2>&1 3>&- &
+  by_options
+  answered 1 '' "liveness: $unit: heartbeat 'main': process $other is gone"$'\n'
+}
+
+@test "a lease that its successor replaces while the probe looks at the process that wrote it is the successor's" {
+  loaded
+  other_process
+  beat main 0 600 "$other" "$born"
+  held_up_before_the_owner "$other"
+  replaced_once_the_probe_waits >/dev/null 2>&1 3>&- &
+  by_options
+  answered 0 '' ''
+}
+
+replaced_once_the_probe_waits() {
+  eventually grep -q open "$tmp/held"
+  beat main 0 600
+  kill -KILL "$other"
 }
 
 @test "a successor that appears while the probe reads of the buried is seen" {

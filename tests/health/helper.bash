@@ -78,12 +78,17 @@ loaded() {
   put error 0
 }
 
-# beat NAME AGE TTL [PID START]: a heartbeat that was written AGE seconds ago.
-beat() {
+# lease FOLDER/NAME AGE TTL [PID START [CODE [REASON]]]: a lease that was written AGE
+# seconds ago.
+lease() {
   clock
-  mkdir -p "$dir/beat"
-  put "beat/$1" '%s %s %s %s\n' "$((now - $2))" "$3" "${4:-$pid}" "${5:-$start}"
+  mkdir -p "$dir/${1%%/*}"
+  put "$1" '%s %s %s %s%s\n%s' "$((now - $2))" "$3" "${4:-$pid}" "${5:-$start}" "${6:+ $6}" "${7:+$7$'\n'}"
 }
+
+# beat NAME AGE TTL [PID START [CODE [REASON]]]: a heartbeat that was written AGE
+# seconds ago.
+beat() { lease "beat/$1" "${@:2}"; }
 
 # Real processes
 
@@ -142,6 +147,23 @@ gone() {
   sleeper
   kill -KILL "$pid"
   eventually test ! -e "/proc/$pid"
+}
+
+# dead_process: the number of a process that has ended in $dead, its start in $died.
+# $pid is free for the next process.
+# shellcheck disable=SC2034 # the tests read them
+dead_process() {
+  gone
+  dead=$pid died=$start pid=''
+}
+
+# other_process: a living process in $other, its start in $born. $pid stays what it is.
+# shellcheck disable=SC2034 # the tests read them
+other_process() {
+  local kept=$pid kept_start=$start
+  sleeper
+  other=$pid born=$start
+  pid=$kept start=$kept_start
 }
 
 # eventually COMMAND...: it succeeds within five seconds.
@@ -268,12 +290,14 @@ by_environment() {
 
 # silent NAME AGE TTL [PID START]: a beat of this age is found too old. An age of
 # some seconds will do, for machines that have only just booted.
-silent() {
-  in_one_second found_silent "$@"
-}
-found_silent() {
-  beat "$@"
-  unhealthy "no heartbeat '$1' for $2 s (limit $3 s)"
+silent() { stale live "no heartbeat '$1'" "beat/$1" "${@:2}"; }
+
+# stale MODE REASON FOLDER/NAME AGE TTL [PID START [CODE [REASON]]]: a lease of this age
+# fails the verdict for this reason, to which its age and its limit are added.
+stale() { in_one_second found_stale "$@"; }
+found_stale() {
+  lease "${@:3}"
+  unhealthy "$2 for $4 s (limit $5 s)" "$1"
 }
 
 # misused WHAT [ARGUMENT...]: the arguments are refused, and this is why.

@@ -1,4 +1,4 @@
-"""The worker: does the open orders, and tells Kubernetes how it is."""
+"""The worker: does the open orders, and reports its state to Kubernetes."""
 
 import signal
 import time
@@ -11,8 +11,8 @@ import liveness
 from liveness.django import monitor
 from shop.models import Order
 
-TTL = 30  # seconds; more than the longest order takes
-PAUSE = 0.5  # seconds between two looks for an order
+TTL = 30  # seconds; longer than the pause plus the longest order
+PAUSE = 0.5  # seconds between two queries for an order
 
 
 class Command(BaseCommand):
@@ -24,11 +24,10 @@ class Command(BaseCommand):
         """Begins the life of the unit, and ends it."""
         self.draining = False
         signal.signal(signal.SIGTERM, self.drain)
-        liveness.load([])
-        # Before set(), so that a hang is found from the beginning.
+        liveness.load()
+        # Before set(), so that a hang is found from the start.
         liveness.beat(TTL)
-        # From here on health.sh ready says whether the database is there; before set(), so that it is not ready until
-        # that was asked.
+        # From here on `health.sh ready` fails while the database does not answer.
         started = monitor.start(interval=5)
         liveness.set()
         while not self.draining:
@@ -40,12 +39,12 @@ class Command(BaseCommand):
         liveness.reset()
 
     def drain(self, number: int, frame: object) -> None:
-        """No new order, please; the one in hand goes on, so we are alive."""
+        """Takes no new order, but finishes the current one: not ready, and alive."""
         self.draining = True
         liveness.set_ready(False, "draining")
 
     def work(self) -> None:
-        """Does one order. A database that is away is for the probe to tell, and comes back."""
+        """Does one order. If the database is away, the worker is not ready, but goes on: it may come back."""
         try:
             order = Order.objects.filter(done=False).first()
             if order is not None:
