@@ -63,7 +63,8 @@ class Declarations:
             mine = self._last[name] = self._alarms[name]
         member = self._membership
         try:
-            member.check_directory()
+            if member.held is None:
+                member.check_directory()
             member.written.add(name)
             while True:
                 if not self._write(name, mine):

@@ -124,6 +124,7 @@ class Directory:
             _unlink(temporary)
             raise
         if is_new:
+            # The link that is left.
             _unlink(temporary)
         return True
 

@@ -105,7 +105,7 @@ def is_count(text: bytes, length: int) -> bool:
 
 
 def _printable(reason: object, length: int) -> bytes:
-    if reason is None:
+    if reason is None or reason == "":
         return b""
     try:
         text = str(reason)

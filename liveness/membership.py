@@ -35,7 +35,7 @@ class Membership:
     def standing(self) -> str:
         """Whether what this process declares belongs to the life on the disk: OURS, OVER or UNKNOWN."""
         held = self.held
-        if self.pending == os.getpid() and (held is None or held.pid != os.getpid()):
+        if self.pending and self.pending == os.getpid() and (held is None or held.pid != self.pending):
             return self._standing_without_life()
         # A process that never loaded may declare for whichever life there is, as an operator does.
         return OURS if held is None else held.standing(self.directory)
@@ -118,8 +118,6 @@ class Membership:
 
     def check_directory(self) -> None:
         """Raises LivenessError unless the state directory of a life that this process did not load can be used."""
-        if self.held is not None:
-            return
         try:
             self.directory.check()
         except LivenessError as error:

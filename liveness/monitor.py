@@ -148,9 +148,11 @@ class Monitor:
 
         It is not an error if the Monitor does not run. A signal handler may call this.
         """
-        run, self._run = self._run, None
+        run = self._run
         if run is not None:
             run.stop()
+        if self._run is run:
+            self._run = None
 
     def __enter__(self) -> Monitor:
         return self.start()
@@ -264,8 +266,7 @@ class _Run:
             self._is_writing = False
         if self._is_refused:
             life.monitors.pop(self._key, None)
-            path = self._monitor.unit.path
-            log.warning("%s: the Monitor %r stops: %s", path, self._file, self._monitor.unit.life.refusal)
+            log.warning("%s: the Monitor %r stops: %s", *self._key, self._monitor.unit.life.refusal)
         elif self._is_over:
             # stop() may not have waited for this write.
             self._remove()

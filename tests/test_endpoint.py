@@ -50,8 +50,7 @@ def test_a_failed_check_of_a_monitor_makes_the_unit_not_ready_and_leaves_it_aliv
     unit.load()
     unit.set()
     joined = endpoint.Joined(unit)
-    with Monitor([Check("db", lambda: False)], 0.02, unit=unit) as monitor:
-        until(lambda: monitor.report)
+    with Monitor([Check("db", lambda: False)], 0.02, unit=unit):
         until(lambda: "failed" in str(joined.ready()))
         assert str(joined.ready()) == "liveness: u: not ready: db failed (monitor)"
         assert joined.live()

@@ -459,19 +459,42 @@ def test_a_signal_handler_may_stop_it_while_it_is_being_started(unit: Unit, monk
     unit.load()
 
 
-def test_a_signal_handler_may_stop_it_while_it_is_being_stopped(puppet: Puppet) -> None:
-    puppet("from liveness.monitor import Monitor; liveness.load(); liveness.set()")
-    puppet("signal.signal(signal.SIGALRM, lambda *_: monitor.stop())")
-    puppet(
-        "def work():\n"
-        "  global monitor\n"
-        "  for number in range(300):\n"
-        "    monitor = Monitor([lambda: True], 0.001).start()\n"
-        "    signal.setitimer(signal.ITIMER_REAL, 0.0001 + number % 10 * 0.00003)\n"
-        "    time.sleep(0.0001); monitor.stop(); signal.setitimer(signal.ITIMER_REAL, 0)\n"
-        "  return os.listdir(liveness.unit.find().path + '/check')"
-    )
-    assert puppet("work()") == []
+def test_a_signal_handler_may_stop_it_at_any_moment_while_it_is_being_stopped(unit: Unit) -> None:
+    results = Path(unit.path) / "check"
+
+    def stop_interrupted_at(line: int) -> bool:
+        """Calls stop(), and again at its n-th line, as a signal handler would. Returns whether it has so many."""
+        running = Monitor([lambda: True], 0.001, unit=unit).start()
+        seen = 0
+
+        def trace(*_: object) -> Any:
+            nonlocal seen
+            seen += 1
+            if seen == line:
+                running.stop()
+                assert os.listdir(results) == []
+            return trace
+
+        sys.settrace(trace)
+        try:
+            running.stop()
+        finally:
+            sys.settrace(None)
+        assert os.listdir(results) == []
+        return seen >= line
+
+    line = 1
+    while stop_interrupted_at(line):
+        line += 1
+    assert line > 50
+
+
+def test_its_thread_ends_at_once(unit: Unit) -> None:
+    with Monitor([lambda: True], 1000, unit=unit) as running:
+        until(lambda: running.report)
+        thread = next(thread for thread in threading.enumerate() if thread.name == "liveness-monitor")
+    thread.join(3)
+    assert not thread.is_alive()
 
 
 def test_it_stops_when_another_process_has_loaded_the_unit(puppets: Puppets, judge: Judge) -> None:
