@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 WAY_OUT = "set LIVENESS_RUNDIR to a writable directory, for example an emptyDir mount"
 
 
+# More than any state file has, in bytes.
+_MOST = 1 << 20
+
+
 class Unreadable(Exception):
     """A state file or folder exists, and is not a regular file (or folder) that this process may read."""
 
@@ -224,7 +228,11 @@ def _read(path: str) -> bytes:
         raise OSError(errno.EINVAL, "not a regular file", path)
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 1 << 20)
+        data = os.read(fd, _MOST)
+        if len(data) == _MOST:
+            # Whatever follows must not be passed over.
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return data
     finally:
         os.close(fd)
 

@@ -1,4 +1,4 @@
-"""Heartbeats: leases that a loop renews, and the results that a Monitor renews in the same way."""
+"""Heartbeats: leases that a loop renews."""
 
 from __future__ import annotations
 
@@ -100,14 +100,12 @@ class _Renewed:
 class Heartbeats:
     """The leases of one unit that this process renews. The verbs are described at ``Unit``."""
 
-    __slots__ = ("_beats", "_leases", "_results")
+    __slots__ = ("_beats", "_leases")
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         # By the name that the caller gave.
         self._beats: dict[str | None, _Renewed] = {}
-        # Results of Monitors, by file.
-        self._results: dict[str, _Renewed] = {}
 
     def beat(self, ttl: int, name: str | None, error: int, reason: str, traceback: bool) -> None:
         """Renews a heartbeat: one look at the clock, unless the second has moved or an argument has changed."""
@@ -158,25 +156,12 @@ class Heartbeats:
             f"(call end_beat() there, or give each loop a name)"
         )
 
-    def result(self, file: str, ttl: int, code: int, reason: str) -> bool:
-        """Renews the result of a Monitor. Returns False if this process may not write. Raises as ``beat`` does."""
-        known = self._results.get(file)
-        if known is None or known.forks != proc.forks:
-            known = self._results[file] = _Renewed(self._leases.directory.path, file)
-        return self._renew(known, ttl, code, reason, False)
-
-    def end_result(self, file: str) -> None:
-        """Removes the result of a Monitor. Raises LivenessError."""
-        self._results.pop(file, None)
-        self._leases.remove(file)
-
     def forget(self) -> None:
         """Forgets every lease in memory: the life is over."""
         for known in list(self._beats.values()):
             if known.forks == proc.forks:
                 known.set_stacks_timer(0, False)
         self._beats.clear()
-        self._results.clear()
 
     def _renew(self, known: _Renewed, ttl: int, code: int, reason: str, traceback: bool) -> bool:
         """Returns False if this process may not write. Raises LivenessError if the first write fails."""

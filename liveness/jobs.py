@@ -69,7 +69,20 @@ class Jobs:
             return
         try:
             me = self._leases.membership.member()
-            if me is not None:
-                self._leases.write(file, Lease(proc.uptime(), seconds, me.pid, me.start, str(number)))
+            if me is None:
+                return
+            lease = Lease(proc.uptime(), seconds, me.pid, me.start, str(number))
+            # A call that changes nothing must not begin the time again: in a loop, it would never be over.
+            if not self._is_written(file, lease):
+                self._leases.write(file, lease)
         except (OSError, ValueError, Unreadable) as error:
             raise self._leases.cannot_write(file, error) from error
+
+    def _is_written(self, file: str, wanted: Lease) -> bool:
+        try:
+            found = self._leases.directory.lease(file)
+        except Unreadable:
+            return False
+        return found is not None and all(
+            getattr(found, field) == getattr(wanted, field) for field in ("ttl", "pid", "start", "code")
+        )

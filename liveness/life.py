@@ -115,11 +115,12 @@ class Life(Membership):
         try:
             if not proc.is_alive(pid, start):
                 return
+            # Without a start time the number may be anybody's, and a refusal would last for ever.
+            is_ancestor = bool(start) and proc.descends_from(me, pid)
         except OSError:
-            # Hidden: perhaps alive.
+            # Hidden: perhaps alive, perhaps not an ancestor. A refusal would last for ever.
             return
-        # Without a start time the number may be anybody's, and a refusal would last for ever.
-        if start and proc.descends_from(me, pid):
+        if is_ancestor:
             raise LivenessError(
                 f"{self.directory.path}: cannot load: the parent process {pid} holds this unit (a worker beats, it "
                 f"does not load; to take over on purpose, call reset() before load(), or use another unit name)"

@@ -97,7 +97,7 @@ def myself() -> Process:
 
 def descends_from(me: Process, pid: int) -> bool:
     """
-    Whether that process is the parent of this one, or an ancestor further up. False if /proc cannot tell.
+    Whether that process is the parent of this one, or an ancestor further up. Raises OSError if /proc cannot tell.
 
     A parent may be several steps away: the fork server of multiprocessing stands between.
     """
@@ -105,10 +105,7 @@ def descends_from(me: Process, pid: int) -> bool:
     while parent > 0:
         if parent == pid:
             return True
-        try:
-            process = find(parent)
-        except OSError:
-            return False
+        process = find(parent)
         parent = process.parent if process is not None else 0
     return False
 

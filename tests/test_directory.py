@@ -115,6 +115,13 @@ def test_a_file_that_cannot_be_read_is_neither_absent_nor_empty(
         directory.read("pid")
 
 
+def test_a_file_of_a_megabyte_is_not_read_in_part(tmp_path: Path) -> None:
+    # What stands after the blanks would be passed over, and the file be healthy.
+    (tmp_path / "error").write_bytes(b"0" + b" " * (1 << 20) + b"7")
+    with pytest.raises(Unreadable, match="^cannot read error$"):
+        Directory(str(tmp_path)).read("error")
+
+
 def test_a_lease_that_has_changed_meanwhile_is_not_removed(tmp_path: Path) -> None:
     directory = Directory(str(tmp_path))
     directory.make_folder("beat")

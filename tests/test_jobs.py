@@ -209,6 +209,19 @@ def test_a_pool_of_which_no_worker_ever_comes_up_is_found(unit: Unit, judge: Jud
     unit.expect("worker", 0)
 
 
+def test_an_expectation_that_is_repeated_in_a_loop_is_enforced_all_the_same(unit: Unit, judge: Judge) -> None:
+    unit.expect("worker", 1, within=1)
+
+    def is_found() -> bool:
+        unit.expect("worker", 1, within=1)
+        return judge.python() == "0 of 1 'worker' heartbeats"
+
+    until(is_found)
+    # Another number has time again.
+    unit.expect("worker", 2, within=60)
+    assert judge().startswith("healthy")
+
+
 def test_an_expectation_ends_with_the_process_that_had_it(puppet: Puppet, judge: Judge) -> None:
     puppet("liveness.load(); liveness.set()")
     child = puppet("pid = os.fork()\nif not pid: liveness.expect('worker', 2, within=1); time.sleep(1000)") or puppet(

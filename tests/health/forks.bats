@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The probe starts no process: what is killed with it leaves no child behind.
 # shellcheck disable=SC2154 # helper.bash sets the names in lower case
+# shellcheck disable=SC2030,SC2031 # every test has its own
 
 load helper
 
@@ -67,6 +68,33 @@ without_words_in_mksh() {
   healthy
   alone
   rm "$dir/beat/worker.1"
+  probe "${quiet[@]}" -d "$rundir" -u web
+  [ "$status" -eq 1 ]
+  alone
+}
+
+@test "jobs, checks and expectations start no process" {
+  dead_process
+  loaded
+  other_process
+  traced
+  without_words_in_mksh
+  beat worker.1 0 600 "$other" "$born"
+  lease job/import 0 600 "$other" "$born"
+  lease job/export 4 3 "$dead" "$died"
+  lease check/database.1 0 600 "$other" "$born"
+  lease check/database.2 0 600 "$dead" "$died" 1 'connection refused'
+  lease expect/worker 4 3 "$other" "$born" 1
+  healthy ready
+  alone
+  for file in beat/worker.1 job/import check/database.1; do
+    lease "$file" -1000 60
+    probe "${quiet[@]}" -d "$rundir" -u web ready
+    [ "$status" -eq 1 ]
+    alone
+    lease "$file" 0 600
+  done
+  lease expect/worker 4 3 "$other" "$born" 2
   probe "${quiet[@]}" -d "$rundir" -u web
   [ "$status" -eq 1 ]
   alone
