@@ -53,7 +53,7 @@ class _Renewed:
     @property
     def title(self) -> str:
         """What messages call it."""
-        return f"{'heartbeat' if self.file.startswith('beat/') else 'result'} {self.name!r}"
+        return f"heartbeat {self.name!r}"
 
     def is_of_another_thread(self) -> bool:
         """Whether another thread renews it, which is still alive."""
