@@ -297,7 +297,7 @@ expectations() {
   done
 }
 
-# are_enough ROLE NUMBER: so many heartbeats of the role are fresh; how many in $found.
+# are_enough ROLE NUMBER: at least NUMBER heartbeats of the role are fresh; $found counts them.
 are_enough() {
   found=0
   # shellcheck disable=SC2086 # split into names
