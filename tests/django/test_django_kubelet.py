@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ def of_worker(arbiter: int, what: str) -> int:
     return len(os.listdir(f"/proc/{worker}/{what}"))
 
 
+def settled(number: Callable[[], int]) -> int:
+    """The number, once it has stayed the same for a second: the socket of a request just answered is closed by then."""
+    seen = [number()]
+
+    def stays() -> bool:
+        seen.append(number())
+        return len(set(seen[-100:])) == 1 and len(seen) > 100
+
+    until(stays)
+    return seen[-1]
+
+
 @pytest.mark.minute
 def test_a_silent_database_takes_a_pod_out_of_service_and_never_restarts_it(tmp_path: Path, postgres: Postgres) -> None:
     project = Project(tmp_path, postgres.configured())
@@ -29,8 +42,7 @@ def test_a_silent_database_takes_a_pod_out_of_service_and_never_restarts_it(tmp_
         assert server.get("/readyz").status == 200
         arbiter = server.process.pid
         threads = of_worker(arbiter, "task")
-        # Without that of the request just answered.
-        files = min(of_worker(arbiter, "fd") for _ in range(50))
+        files = settled(lambda: of_worker(arbiter, "fd"))
         postgres.stop()
         with Silence(postgres.port):
             kubelet = Kubelet(server.port, ["/livez", "/readyz"], period=PERIOD, timeout=1)
@@ -43,7 +55,7 @@ def test_a_silent_database_takes_a_pod_out_of_service_and_never_restarts_it(tmp_
         postgres.start()
         until(lambda: server.get("/readyz").status == 200)
         until(lambda: of_worker(arbiter, "task") <= threads)
-        until(lambda: of_worker(arbiter, "fd") == files)
+        until(lambda: of_worker(arbiter, "fd") <= files)
     assert len(probes["/livez"]) >= 55
     assert [probe for probe in probes["/livez"] if not probe.passed and probe.begin >= PERIOD] == []
     assert [probe for probe in probes["/readyz"] if probe.passed] == []
