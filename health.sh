@@ -1,42 +1,17 @@
 #!/bin/sh
 # health.sh - tell Kubernetes whether a process is alive, from the files that it writes
-#
-# Usage: health.sh [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
-#
-#   live         the process exists, has declared itself healthy, and keeps its
-#                promises: heartbeats, deadlines, expectations (the default; use
-#                it for startup probes, too)
-#   ready        live, not declared unready, and no background check fails
-#
-#   -d RUNDIR    the directory of all units ($LIVENESS_RUNDIR, else /run)
-#   -u UNITNAME  the unit ($LIVENESS_UNIT_NAME, else the kernel's hostname);
-#                if given more than once, every unit must pass
-#   -q           print nothing
-#   -v           also print why a healthy unit is healthy
-#   -h           print this help
-#
-# Exit status: 0 healthy, 1 unhealthy, 2 misuse. The reason is one line on standard
-# error: the kubelet shows it in the pod's events.
+# health.sh -h explains the options; a comment after the short way explains that.
 
-# It starts no process, not even a subshell: no child outlives it, and it needs no PATH.
-#
-# Nothing in a file may turn into file names. A read that fails is an answer, whatever
-# option the shell was started with.
 set -fu +e
-# ksh93 would skip the leases that this variable names.
 unset FIGNORE
-# Bytes, not letters: a range like A-Z and a length mean the same everywhere.
 LC_ALL=C
 
-# The short way, for the usual case: a healthy unit that the environment names, all of
-# whose leases were written by its own process. It only ever says "healthy". Everything
-# else is left to the long way below, which the shell has not even parsed until then.
+# The short way. It only ever says "healthy".
 verdict=''
 while :; do
   case $#:${1-} in 0: | 1:live) verdict=live ;; 1:ready) verdict=ready ;; *) break ;; esac
   rundir=${LIVENESS_RUNDIR:-/run} unit=${LIVENESS_UNIT_NAME:-}
   [ -n "$unit" ] || read -r unit </proc/sys/kernel/hostname
-  # cd drops LINK/.. from a path, while opening a file follows the link first.
   case $rundir/$unit in *[!A-Za-z0-9/._-]* | */../*) break ;; /*) ;; *) break ;; esac
   case $unit in '' | [.-]* | */*) break ;; esac
   { [ ${#unit} -le 200 ] && cd "$rundir/$unit"; } || break
@@ -46,7 +21,6 @@ while :; do
   read -r pid <./pid
   case $pid in '' | 0* | *[!0-9]* | ????????*) break ;; esac
   read -r stat <"/proc/$pid/stat"
-  # A single bracket that ends a word is the end of the command's name.
   case $stat in *") "*") "*) break ;; *") "[!ZXx]" "*) ;; *) break ;; esac
   # shellcheck disable=SC2086 # split into fields
   set -- ${stat#*") "}
@@ -54,28 +28,25 @@ while :; do
   read -r start <./start
   { [ "$start" = "${20}" ] && [ -f error ]; } || break
   read -r code <error
+  [ "$code" = 0 ] || break
   set +f
   set -- *
-  { [ "$code" = 0 ] && [ $# -ge 3 ]; } || break
+  case "$verdict $* " in 'ready '*' ready '*) code='' && [ -f ready ] && read -r code <ready ;; esac
+  [ "$code" = 0 ] || break
+  case $* in 'error pid start' | 'error pid ready start') exit 0 ;; *error*pid*start*) ;; *) break ;; esac
+  read -r now rest </proc/uptime
+  now=${now%%.*}
+  case $now in '' | *[!0-9]* | ??????????*) break ;; esac
   for entry; do
     case $entry in
-      pid | start | error) continue ;;
-      beat | job | check) ;;
-      ready)
-        [ "$verdict" = live ] || { code='' && [ -f ready ] && read -r code <ready; }
-        [ "$code" = 0 ] || break 2
-        continue
-        ;;
+      pid | start | error | ready) continue ;;
+      beat | job | check) set -- "$entry"/* ;;
       *) break 2 ;;
     esac
-    set -- "$entry"/*
     case $#${1-} in
-      # The pattern: the folder is empty, or may not be read.
+      0) break 2 ;;
       1*/\*) if [ -d "$entry" ] && [ -r "$entry" ] && [ -x "$entry" ] && ! [ -e "$1" ] && ! [ -L "$1" ]; then continue; fi ;;
     esac
-    [ -n "$now" ] || read -r now rest </proc/uptime
-    now=${now%%.*}
-    case $#:$now in 0:* | *: | *:*[!0-9]* | *:??????????*) break 2 ;; esac
     for file; do
       at=''
       case $file in */[.-]* | */*[!A-Za-z0-9._-]*) break 3 ;; esac
@@ -83,13 +54,21 @@ while :; do
       read -r at ttl owner rest <"$file"
       case $at in '' | 0?* | *[!0-9]* | ??????????*) break 3 ;; esac
       case $ttl in '' | 0* | *[!0-9]* | ??????????*) break 3 ;; esac
-      { [ "$owner $rest" = "$pid $start" ] && [ "$at" -le "$now" ] && [ $((now - at)) -le "$ttl" ]; } || break 3
+      [ "$owner $rest $((at <= now && now - at <= ttl))" = "$pid $start 1" ] || break 3
     done
   done
   exit 0
 done 2>/dev/null
 set -f
 [ -z "$verdict" ] || set -- "$verdict"
+
+# About the lines above. No command starts a process, not even a subshell: no child outlives
+# the probe, and it needs no PATH. -f: nothing in a file may turn into file names. +e: a
+# failing read is an answer. ksh93 would skip the leases that FIGNORE names. LC_ALL: ranges
+# and lengths count bytes. The short way is for the usual case: the environment names a
+# healthy unit whose leases were all written by its own process. Everything else goes the
+# long way below, which no shell has parsed until then. So do LINK/.. (cd drops it, while
+# opening a file follows the link) and a command's name with a bracket in /proc/PID/stat.
 
 # fail FORMAT ARGUMENT...: the unit is unhealthy, and this is the one line that says why.
 fail() {
@@ -106,12 +85,26 @@ misuse() {
   exit 2
 }
 
-# help: print the comment at the top.
 help() {
-  while IFS='' read -r line; do
-    case $line in '#!'*) continue ;; '#'*) line=${line#\#} ;; *) exit 0 ;; esac
-    printf '%s\n' "${line# }"
-  done <"$0"
+  printf '%s\n' "health.sh - tell Kubernetes whether a process is alive, from the files that it writes
+
+Usage: health.sh [-h] [-q] [-v] [-d RUNDIR] [-u UNITNAME]... [live|ready]
+
+  live         the process exists, has declared itself healthy, and keeps its
+               promises: heartbeats, deadlines, expectations (the default; use
+               it for startup probes, too)
+  ready        live, not declared unready, and no background check fails
+
+  -d RUNDIR    the directory of all units (\$LIVENESS_RUNDIR, else /run)
+  -u UNITNAME  the unit (\$LIVENESS_UNIT_NAME, else the kernel's hostname);
+               if given more than once, every unit must pass
+  -q           print nothing
+  -v           also print why a healthy unit is healthy
+  -h           print this help
+
+Exit status: 0 healthy, 1 unhealthy, 2 misuse. The reason is one line on standard
+error: the kubelet shows it in the pod's events."
+  exit 0
 }
 
 # is_number TEXT LENGTH: 1 to LENGTH digits. The shape is checked before any sum: some
@@ -195,7 +188,7 @@ clock() {
 
 # look_at FOLDER: judges every lease. Fails if all leases of an $orphaned role are dead.
 look_at() {
-  folder=$1 fresh=' ' dead='' beats=0
+  folder=$1 fresh=' ' dead=''
   case $1 in
     beat) noun=heartbeat stale="no heartbeat '%s'" gone="heartbeat '%s'" none='no heartbeat of any' ;;
     check) noun=check stale="not ready: no result of '%s'" gone=$stale none='not ready: no result of any' ;;
@@ -235,13 +228,13 @@ read_lease() {
     set -- $line
     { [ $# -eq 4 ] || [ $# -eq 5 ]; } || malformed
     at=$1 ttl=$2 owner=$3 code=${5-0}
-    { is_number "$at" 9 && is_count "$ttl" 9 && is_count "$owner" 7 && is_number "$4" 20; } || malformed
-    case $at:$folder in
-      0?*:*) malformed ;;
-      *:job) [ "$code" = 0 ] || malformed ;;
-      *:expect) is_count "$code" 9 || malformed ;;
-      *) is_number "$code" 20 || malformed ;;
-    esac
+    # Not by is_number: calls of functions would be half of what a lease costs in bash.
+    case $line in *[!0-9[:blank:]]*) malformed ;; esac
+    case $at in 0?* | ??????????*) malformed ;; esac
+    case $ttl in 0* | ??????????*) malformed ;; esac
+    case $owner in 0* | ????????*) malformed ;; esac
+    { [ ${#4} -le 20 ] && [ ${#code} -le 20 ]; } || malformed
+    case $folder:$code in job:0 | beat:* | check:*) ;; expect:[!0]*) [ ${#code} -le 9 ] || malformed ;; *) malformed ;; esac
     [ "$3 $4" != "$identity" ] || return 0
     if process "$3" && ! is_zombie && [ "$born" = "$4" ]; then return 0; fi
     # A process may remove its lease, and then end, between the two looks.
@@ -265,19 +258,19 @@ judge() {
   # From the future: perhaps it was written after the look at the clock.
   [ "$at" -le "$now" ] || clock
   age=$((now - at))
-  if [ "$folder" = expect ]; then
-    { [ "$age" -ge 0 ] && [ "$age" -le "$ttl" ]; } || expected="$expected $name:$code"
-    return 0
-  fi
-  [ "$age" -ge 0 ] || fail "%s '%s' is from the future" "$noun" "$name"
-  [ "$age" -le "$ttl" ] || fail "$stale for %s s (limit %s s)" "$name" "$age" "$ttl"
-  case $folder:$code in
-    *:0) ;;
-    beat:*) declared "error $code" 160 " ($name)" ;;
-    *) declared 'not ready' 160 " ($name)" ;;
+  case $folder:$((age >= 0 && age <= ttl)):$code in
+    expect:1:*) return 0 ;;
+    expect:*) expected="$expected $name:$code" && return 0 ;;
+    *:1:0) ;;
+    beat:1:*) declared "error $code" 160 " ($name)" ;;
+    *:1:*) declared 'not ready' 160 " ($name)" ;;
+    *)
+      [ "$age" -ge 0 ] || fail "%s '%s' is from the future" "$noun" "$name"
+      fail "$stale for %s s (limit %s s)" "$name" "$age" "$ttl"
+      ;;
   esac
   # role/instance, since no name contains a slash.
-  beats=$((beats + 1)) fresh="$fresh$role${name##*.} "
+  fresh="$fresh$role${name##*.} "
 }
 
 # loops FOLDER: every lease in beat/ or check/ is good.
@@ -334,7 +327,7 @@ live() {
   first_lines error || fail 'not set (no error code in %.200s)' "$dir"
   require_zero 'error code is not a number' "error $line"
   loops beat
-  heartbeats=$beats fresh_loops=$fresh
+  fresh_loops=$fresh
   look_at job
   expectations
 }
@@ -389,7 +382,9 @@ main() {
   for unit in $units; do
     dir=$rundir/$unit
     if [ "$mode" = ready ]; then ready; else live; fi
-    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, fresh heartbeats: %s\n' "$unit" "$pid" "$heartbeats"
+    # shellcheck disable=SC2086 # split into names
+    set -- $fresh_loops
+    [ -z "$verbose" ] || printf 'liveness: %s: healthy: process %s, error 0, fresh heartbeats: %s\n' "$unit" "$pid" $#
   done
   exit 0
 }

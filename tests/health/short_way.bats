@@ -357,7 +357,7 @@ leaves() {
     grep -B1 "^open.* $file\$" "$tmp/order" | head -n 1 | grep -Eq "^[a-z]*(stat|access)[a-z0-9]* $file\$"
   done
   # Identity before the error, and the error before what only counts if there is none.
-  [ "$(sed -n 's/^open[a-z]* //p' "$tmp/order" | tr '\n' ' ')" = 'pid stat start error beat/main check/database job/import ready ' ]
+  [ "$(sed -n 's/^open[a-z]* //p' "$tmp/order" | tr '\n' ' ')" = 'pid stat start error ready beat/main check/database job/import ' ]
 }
 
 @test "the short way starts no process" {
