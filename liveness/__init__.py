@@ -79,7 +79,7 @@ def beat(
     rundir: Path | None = None,
 ) -> None:
     """Reports that the calling loop runs, and will call again within ``ttl`` seconds."""
-    find(unitname, rundir).beat(ttl, name, error=error, reason=reason, traceback=traceback)
+    find(unitname, rundir).heartbeats.beat(ttl, name, error, reason, traceback)
 
 
 def end_beat(name: str | None = None, *, unitname: str | None = None, rundir: Path | None = None) -> None:

@@ -82,19 +82,19 @@ class Declarations:
             ) from error
 
     def _write(self, name: str, declaration: _Declaration) -> bool:
+        def is_allowed() -> bool:
+            standing = self._membership.standing()
+            if standing == UNKNOWN and not declaration.code:
+                # Only an alarm may be raised in a life that is perhaps another one.
+                raise Unreadable("pid or start")
+            return standing != OVER
+
         write = self._membership.directory.write
         try:
-            return write(name, declaration.data, lambda: self._is_allowed(declaration))
+            return write(name, declaration.data, is_allowed)
         except FileNotFoundError:
             # A load() of this process, in another thread, has removed the temporary file.
-            return write(name, declaration.data, lambda: self._is_allowed(declaration))
-
-    def _is_allowed(self, declaration: _Declaration) -> bool:
-        standing = self._membership.standing()
-        if standing == UNKNOWN and not declaration.code:
-            # Only an alarm may be raised in a life that is perhaps another one.
-            raise Unreadable("pid or start")
-        return standing != OVER
+            return write(name, declaration.data, is_allowed)
 
     def _taken_over(self, name: str, code: int) -> TakenOver:
         member = self._membership

@@ -115,7 +115,8 @@ class Directory:
         moment; if it says no, nothing is changed and False is returned. A writer may be held up at any point: if the
         life that it wrote for was removed meanwhile, so was its temporary file, and FileNotFoundError is raised.
         """
-        temporary, fd = _write_temporary(f"{self.path}/{name}", data, os.O_WRONLY)
+        path = f"{self.path}/{name}"
+        temporary, fd = _write_temporary(path, data, os.O_WRONLY)
         try:
             # Before the rename: a close that fails must not follow a change that has been made.
             os.close(fd)
@@ -123,13 +124,15 @@ class Directory:
                 _unlink(temporary)
                 return False
             # A rename, not a write in place: a probe may read at any moment.
-            (_link if is_new else os.rename)(temporary, f"{self.path}/{name}")
+            if not is_new:
+                os.rename(temporary, path)
+                return True
+            _link(temporary, path)
         except BaseException:
             _unlink(temporary)
             raise
-        if is_new:
-            # The link that is left.
-            _unlink(temporary)
+        # The first name of what now has two.
+        _unlink(temporary)
         return True
 
     def create(self, name: str, data: bytes) -> int:

@@ -127,6 +127,8 @@ def _readable(reason: bytes, length: int) -> str:
 
 def whole(number: object) -> int | None:
     """The number if it is a whole one (of numpy, too, but not a bool), else None."""
+    if type(number) is int:
+        return number
     if isinstance(number, bool) or not hasattr(number, "__index__"):
         return None
     return int(number.__index__())
