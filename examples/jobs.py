@@ -30,6 +30,7 @@ def main(spool: Path) -> None:
     with liveness.running(["worker_checks"], ttl=TTL):
         while True:
             liveness.beat(TTL)
+            time.sleep(0.2)
             for job in sorted(spool.glob("*"))[:1]:
                 process = multiprocessing.Process(target=work_on, args=(job,))
                 process.start()
@@ -38,7 +39,6 @@ def main(spool: Path) -> None:
                     process.join(timeout=0.2)
                 # Done, or killed: a real queue would try a killed job again.
                 job.unlink()
-            time.sleep(0.2)
 
 
 if __name__ == "__main__":

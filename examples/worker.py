@@ -56,9 +56,10 @@ def main(spool: Path) -> None:
     liveness.set()
     while not draining:
         beat(spool)
-        for job in sorted(spool.glob("*"))[:1]:
-            work_on(job)
         time.sleep(0.05)
+        for job in sorted(spool.glob("*"))[:1]:
+            # work_on() beats before each piece of the job.
+            work_on(job)
     liveness.reset()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .directory import WAY_OUT, Unreadable, why
+from .directory import Unreadable, way_out, why
 from .errors import BadArgument, LivenessError, TakenOver
 from .formats import CODE_DIGITS, encode_code, shown, whole
 from .holder import OVER, UNKNOWN
@@ -64,7 +64,7 @@ class Declarations:
         member = self._membership
         try:
             if member.held is None:
-                member.check_directory()
+                member.check_loaded()
             member.written.add(name)
             while True:
                 if not self._write(name, mine):
@@ -76,9 +76,10 @@ class Declarations:
         except (OSError, Unreadable) as error:
             if member.standing() == OVER:
                 raise self._taken_over(name, code) from error
-            way = self._raise_alarm(name) if code else ""
+            instead = self._raise_alarm(name) if code else ""
+            path = member.directory.path
             raise LivenessError(
-                f"{member.directory.path}/{name}: cannot write {code}: {why(error)}{way} ({WAY_OUT})"
+                f"{path}/{name}: cannot write {code}: {why(error)}{instead} ({way_out(path, error)})"
             ) from error
 
     def _write(self, name: str, declaration: _Declaration) -> bool:

@@ -13,10 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What helps in most cases in which a state directory cannot be used.
-WAY_OUT = "set LIVENESS_RUNDIR to a writable directory, for example an emptyDir mount"
-
-
 # More than any state file has, in bytes.
 _MOST = 1 << 20
 
@@ -37,6 +33,24 @@ def why(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
+def way_out(path: str, error: Exception) -> str:
+    """What to do if the state directory of a unit cannot be used: true of the error, and of where the path is from."""
+    cause = error.error if isinstance(error, Unreadable) else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space there"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "close some files, or raise the limit on open files"
+    if number == errno.EISDIR:
+        return "remove it"
+    rundir = os.path.dirname(path)
+    if rundir == os.environ.get("LIVENESS_RUNDIR"):
+        other = "change LIVENESS_RUNDIR"
+    else:
+        other = "set LIVENESS_RUNDIR to a writable directory" if rundir == "/run" else "choose another rundir"
+    return f"mount a writable volume at {rundir}, for example an emptyDir, or {other}"
+
+
 class Directory:
     """The files of one unit. Methods take names that are relative to it: ``pid``, ``beat/main``."""
 
@@ -52,7 +66,7 @@ class Directory:
         except FileExistsError:
             self.check()
         except OSError as error:
-            raise LivenessError(f"{self.path}: cannot create: {why(error)} ({WAY_OUT})") from error
+            raise LivenessError(f"{self.path}: cannot create: {why(error)} ({way_out(self.path, error)})") from error
 
     def check(self) -> None:
         """Raises LivenessError unless this is a directory that another user cannot have put here."""
@@ -195,7 +209,7 @@ def _refuse_unless_fit(path: str) -> None:
     try:
         found = os.lstat(path)
     except OSError as error:
-        raise LivenessError(f"{path}: cannot use: {why(error)} (load() makes it)") from error
+        raise LivenessError(f"{path}: cannot use: {why(error)} ({way_out(path, error)})") from error
     if stat.S_ISLNK(found.st_mode):
         raise LivenessError(f"{path}: is a symbolic link, which may lead anywhere (remove it)")
     if not stat.S_ISDIR(found.st_mode):
@@ -205,7 +219,8 @@ def _refuse_unless_fit(path: str) -> None:
     if found.st_mode & stat.S_IWGRP and found.st_gid in (os.getegid(), *os.getgroups()):
         return
     raise LivenessError(
-        f"{path}: belongs to user {found.st_uid}, who could write a false state there (remove it, or {WAY_OUT})"
+        f"{path}: belongs to user {found.st_uid}, who could write a false state there (remove it, or choose another "
+        f"rundir)"
     )
 
 

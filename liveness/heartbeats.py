@@ -196,6 +196,8 @@ class Heartbeats:
             trouble = error
         if trouble is not None:
             if not known.saved:
+                if isinstance(trouble, LivenessError):
+                    raise trouble
                 raise self._leases.cannot_write(known.file or "beat", trouble) from trouble
             # One attempt a second.
             due = known.now + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import log, proc
-from .directory import WAY_OUT, Directory, Unreadable, why
+from .directory import Directory, Unreadable, way_out, why
 from .errors import LivenessError
 from .formats import Lease, encode_lease
 from .membership import Membership
@@ -68,9 +68,8 @@ class Leases:
 
     def cannot_write(self, file: str, error: Exception) -> LivenessError:
         """The error for a lease that cannot be written."""
-        if isinstance(error, LivenessError):
-            return error
-        return LivenessError(f"{self.directory.path}/{file}: cannot write: {why(error)} ({WAY_OUT})")
+        path = self.directory.path
+        return LivenessError(f"{path}/{file}: cannot write: {why(error)} ({way_out(path, error)})")
 
     # Leases of other processes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import log, proc
-from .directory import WAY_OUT, Directory, Unreadable, why
+from .directory import Directory, Unreadable, way_out, why
 from .errors import LivenessError, TakenOver
 from .formats import FOLDERS, lines
 from .holder import OVER, Held, read_holder
@@ -70,7 +70,9 @@ class Life(Membership):
                 # The other load has removed our temporary file.
                 raise self._lost() from None
             where = getattr(error, "filename", None) or path
-            raise LivenessError(f"{where}: cannot write: {why(error)} ({WAY_OUT})") from error
+            raise LivenessError(
+                f"{where}: cannot write: {why(error)} ({way_out(self.directory.path, error)})"
+            ) from error
         self.pending = 0
         loaded[path] = None
         log.info("state in %s", path)
@@ -123,7 +125,7 @@ class Life(Membership):
         if is_ancestor:
             raise LivenessError(
                 f"{self.directory.path}: cannot load: the parent process {pid} holds this unit (a worker beats, it "
-                f"does not load; to take over on purpose, call reset() before load(), or use another unit name)"
+                f"does not load; to take over on purpose, reset the unit first, or use another unit name)"
             )
         log.warning(
             "%s: process %s, which is alive, has loaded this unit too: this process replaces it (give each of the two "
@@ -167,7 +169,7 @@ class Life(Membership):
             remove_life(self.directory, keep, still)
         except OSError as error:
             where = error.filename or self.directory.path
-            raise LivenessError(f"{where}: {doing}: {why(error)} ({WAY_OUT})") from error
+            raise LivenessError(f"{where}: {doing}: {why(error)} ({way_out(self.directory.path, error)})") from error
 
 
 def remove_life(directory: Directory, keep: Container[str], still: Callable[[], bool]) -> None:

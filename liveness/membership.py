@@ -88,7 +88,7 @@ class Membership:
             self.log_over()
             return False
         if holder is None:
-            raise LivenessError(f"{self.directory.path}: nobody has loaded this unit (call load() first)")
+            raise self._not_loaded()
         self._log_once(
             f"process {me.pid} was not started by process {holder[0]}, which holds this unit, so nothing is written "
             f"(leases are for the holder and its descendants)"
@@ -118,15 +118,22 @@ class Membership:
 
     def check_directory(self) -> None:
         """Raises LivenessError unless the state directory of a life that this process did not load can be used."""
-        try:
-            self.directory.check()
-        except LivenessError as error:
+        if not os.path.lexists(self.directory.path):
+            raise self._not_loaded()
+        self.directory.check()
+
+    def check_loaded(self) -> None:
+        """Raises LivenessError unless a process has loaded the unit, or this one is at its checks."""
+        self.check_directory()
+        if self.pending != os.getpid() and not os.path.lexists(f"{self.directory.path}/pid"):
+            raise self._not_loaded()
+
+    def _not_loaded(self) -> LivenessError:
+        hint = ""
+        if loaded and self.directory.path not in loaded:
             # The usual mistake is a name that was given to load() and not to this verb.
-            if not loaded or os.path.lexists(self.directory.path):
-                raise
-            raise LivenessError(
-                f"{error}: this process has loaded {', '.join(loaded)}: pass the same unitname and rundir"
-            ) from error
+            hint = f"; this process has loaded {', '.join(loaded)}: pass the same unitname and rundir"
+        return LivenessError(f"{self.directory.path}: nobody has loaded this unit (call load() first{hint})")
 
     # What is left where nothing may be written
 

@@ -103,9 +103,10 @@ class Unit:
         """
         Reports that the calling loop runs, and will call again within ``ttl`` whole seconds (1 to 999,999,999).
 
-        Call it in the loop that does the work, and for the first time before ``set()``. ``ttl`` must be longer than the
-        longest wait plus the longest piece of work between two calls. A hang is found ttl to ttl + 1 seconds after the
-        last call. The file is written when the second has moved or an argument has changed.
+        Call it in the loop that does the work, and for the first time before ``set()``. ``ttl`` must be more than the
+        longest time between two calls: with one call a turn, the longest wait plus the longest piece of work. A hang is
+        found ttl to ttl + 1 seconds after the last call. The file is written when the second has moved or an argument
+        has changed.
 
         ``name`` is ``main`` by default in the process that loaded, and ``worker.<pid>`` in any other. Each loop needs a
         name of its own. In ``role.instance``, divided by the last dot, a heartbeat whose process has ended is passed

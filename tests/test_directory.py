@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from liveness.directory import Directory, Unreadable
+from liveness.directory import Directory, Unreadable, way_out
 from liveness.formats import Lease, encode_lease
 from liveness.life import remove_life
 
@@ -169,3 +170,29 @@ def test_removing_a_life_goes_on_after_an_error_and_then_reports_the_first(tmp_p
         remove_life(directory, (), lambda: True)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["beat", "beat/y", "check", "check/y", "error", "expect", "expect/y", "job", "job/y"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "error", "remedy"),
+    [
+        (None, "/run/u", OSError(errno.EACCES, ""), "mount a writable volume at /run, for example an emptyDir, or set "
+         "LIVENESS_RUNDIR to a writable directory"),
+        ("/run", "/run/u", OSError(errno.EACCES, ""), "mount a writable volume at /run, for example an emptyDir, or "
+         "change LIVENESS_RUNDIR"),
+        ("/a/b", "/a/b/u", Unreadable("pid", OSError(errno.EROFS, "")), "mount a writable volume at /a/b, for example "
+         "an emptyDir, or change LIVENESS_RUNDIR"),
+        ("/a/b", "/c/u", OSError(errno.EACCES, ""), "mount a writable volume at /c, for example an emptyDir, or choose "
+         "another rundir"),
+        (None, "/run/u", OSError(errno.ENOSPC, ""), "free some space there"),
+        (None, "/run/u", Unreadable("pid", OSError(errno.EMFILE, "")), "close some files, or raise the limit on open "
+         "files"),
+        (None, "/run/u", OSError(errno.EISDIR, ""), "remove it"),
+    ],
+)  # fmt: skip
+def test_a_way_out_is_true_of_the_error_and_of_where_the_path_is_from(
+    variable: str | None, path: str, error: Exception, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIVENESS_RUNDIR", raising=False)
+    if variable:
+        monkeypatch.setenv("LIVENESS_RUNDIR", variable)
+    assert way_out(path, error) == remedy

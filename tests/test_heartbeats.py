@@ -318,7 +318,7 @@ def test_an_outage_costs_one_attempt_a_second(rundir: Path, monkeypatch: pytest.
 
 
 def test_a_first_beat_without_a_directory_or_in_one_that_is_a_link_is_an_error(rundir: Path) -> None:
-    with pytest.raises(LivenessError, match=r"/u: cannot use: no such file or directory \(load\(\) makes it\)"):
+    with pytest.raises(LivenessError, match=r"/u: nobody has loaded this unit \(call load\(\) first"):
         Unit("u", rundir).beat(9)
     (rundir / "real").mkdir()
     (rundir / "u").symlink_to("real")
@@ -905,7 +905,7 @@ def test_a_first_beat_of_workers_that_dropped_their_privileges_is_an_error(puppe
         "  os.wait()\n"
         "  return os.read(hear, 1000).decode()"
     )
-    assert "cannot write: permission denied (set LIVENESS_RUNDIR to a writable directory" in puppet("worker()")
+    assert "cannot write: permission denied (mount a writable volume at " in puppet("worker()")
 
 
 def test_a_first_beat_without_descriptors_is_an_error_each_time_until_it_is_written(

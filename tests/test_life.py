@@ -199,7 +199,7 @@ def test_reset_removes_the_rest_when_one_file_cannot_be_removed(rundir: Path, ju
     unit.set()
     unit.beat(600)
     (rundir / "u" / "ready").mkdir()
-    with pytest.raises(LivenessError, match=r"/u/ready: cannot remove the state: is a directory \(set LIVENESS_RUND"):
+    with pytest.raises(LivenessError, match=r"/u/ready: cannot remove the state: is a directory \(remove it\)"):
         unit.reset()
     assert files(rundir / "u") == []
     (rundir / "u" / "ready").rmdir()

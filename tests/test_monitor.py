@@ -303,7 +303,7 @@ def test_a_monitor_of_a_plain_name_that_died_with_its_process_fails_readiness_al
 
 def test_before_a_load_there_is_nothing_to_monitor(rundir: Path) -> None:
     (rundir / "u").mkdir()
-    with pytest.raises(LivenessError, match=r"nobody has loaded this unit \(call load\(\) first\)"):
+    with pytest.raises(LivenessError, match=r"nobody has loaded this unit \(call load\(\) first"):
         Monitor([lambda: True], 1, unit=Unit("u", rundir)).start()
 
 

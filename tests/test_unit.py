@@ -297,10 +297,32 @@ def test_numbers_need_not_be_of_type_int(rundir: Path) -> None:
     unit.reset()
 
 
-def test_set_before_load_ever_made_the_directory_says_so(rundir: Path) -> None:
-    for verb in (Unit("u", rundir).set, Unit("u", rundir).set_ready):
-        with pytest.raises(LivenessError, match=r"/u: cannot use: no such file or directory \(load\(\) makes it"):
-            verb()
+BEFORE_LOAD = """
+import liveness
+for verb in (liveness.set, liveness.set_ready, lambda: liveness.beat(9), lambda: liveness.expect("w", 2),
+             lambda: liveness.set(7), liveness.heartbeat(9).__enter__, liveness.deadline(9).__enter__):
+    try:
+        verb()
+    except liveness.LivenessError as error:
+        print(error, error.__cause__, error.__context__ if not error.__suppress_context__ else None)
+    else:
+        print(verb, "did something")
+"""
+
+
+@pytest.mark.parametrize("remains", [(), ("error",), ("error", "start", "beat")])
+def test_a_verb_before_load_says_to_load_first_without_a_chained_traceback(rundir: Path, remains: tuple[str]) -> None:
+    if remains:
+        (rundir / "u").mkdir()
+    for name in remains:
+        (rundir / "u" / name).write_text("0")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u"}
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_LOAD], stdout=subprocess.PIPE, text=True, timeout=30, check=True, env=environment
+    )
+    wanted = f"{rundir}/u: nobody has loaded this unit (call load() first) None None"
+    assert done.stdout.splitlines() == [wanted] * 7
+    assert files(rundir / "u") == sorted(remains) if remains else not (rundir / "u").exists()
 
 
 def test_a_unit_that_never_loaded_writes_to_the_life_that_is_there(puppet: Puppet, rundir: Path, judge: Judge) -> None:
@@ -605,13 +627,14 @@ def as_nobody(rundir: Path, code: str) -> str:
 def test_a_rundir_that_may_not_be_written_is_named_with_the_way_out(rundir: Path) -> None:
     assert as_nobody(rundir, "unit.load([])") == (
         f"{rundir}/u: cannot create: permission denied "
-        "(set LIVENESS_RUNDIR to a writable directory, for example an emptyDir mount)"
+        f"(mount a writable volume at {rundir}, for example an emptyDir, or choose another rundir)"
     )
     (rundir / "u").mkdir()
     (rundir / "u" / "error").write_text("0")
     assert as_nobody(rundir, "unit.load([])").startswith(f"{rundir}/u/error: cannot remove the state of an earlier ")
-    assert as_nobody(rundir, "unit.set()").startswith(f"{rundir}/u/error: cannot write 0: permission denied (set ")
-    assert as_nobody(rundir, "unit.reset()").startswith(f"{rundir}/u/error: cannot remove the state: permission denied")
+    (rundir / "u" / "pid").write_text(str(os.getpid()))
+    assert as_nobody(rundir, "unit.set()").startswith(f"{rundir}/u/error: cannot write 0: permission denied (mount ")
+    assert as_nobody(rundir, "unit.reset()").startswith(f"{rundir}/u/pid: cannot remove the state: permission denied")
 
 
 def test_load_creates_the_rundir_and_its_parents_readable_for_every_probe(puppets: Puppets, rundir: Path) -> None:
@@ -625,7 +648,9 @@ def test_load_creates_the_rundir_and_its_parents_readable_for_every_probe(puppet
 
 def test_a_rundir_below_a_file_is_named_with_the_way_out(rundir: Path) -> None:
     (rundir / "file").write_text("")
-    with pytest.raises(LivenessError, match=r"/file/run/u: cannot create: not a directory \(set LIVENESS_RUNDIR to"):
+    with pytest.raises(
+        LivenessError, match=r"/file/run/u: cannot create: not a directory \(mount a writable volume at"
+    ):
         Unit("u", rundir / "file" / "run").load()
 
 
@@ -645,7 +670,9 @@ def test_a_read_only_file_system_is_named_with_the_way_out(rundir: Path) -> None
          f'mount -t tmpfs -o ro none {rundir} && exec {sys.executable} -c "{program}"'],
         capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.stdout.startswith(f"{rundir}/u: cannot create: read-only file system (set LIVENESS_RUNDIR")
+    assert done.stdout.startswith(
+        f"{rundir}/u: cannot create: read-only file system (mount a writable volume at {rundir},"
+    )
 
 
 def test_a_unit_directory_that_is_a_link_or_a_file_is_refused(rundir: Path) -> None:
@@ -672,6 +699,7 @@ def test_a_unit_directory_of_another_user_is_refused_unless_a_group_of_ours_may_
     assert as_nobody(rundir, "unit.load([])").startswith(
         f"{unit}: belongs to user 1234, who could write a false state there"
     )
+    (rundir / "u" / "pid").write_text(str(os.getpid()))
     assert as_nobody(rundir, "unit.set()").startswith(
         f"{unit}: belongs to user 1234, who could write a false state there"
     )
@@ -865,7 +893,7 @@ def test_an_alarm_gets_through_a_loss_of_privileges(puppet: Puppet, judge: Judge
     puppet("liveness.set()")
     rundir.chmod(mode)
     puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
-    with pytest.raises(PuppetError, match="error: cannot write 0: permission denied .set LIVENESS_RUNDIR"):
+    with pytest.raises(PuppetError, match="error: cannot write 0: permission denied .mount a writable volume at"):
         puppet("liveness.set()")
     assert judge().startswith("healthy")
     with pytest.raises(PuppetError, match="cannot write 7: permission denied; the pid file was emptied instead"):
