@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
     Check = Callable[[], object] | str
 
+# Not set: `from liveness import *` would replace the builtin.
 __all__ = [
     "BadArgument",
     "CheckFailed",
@@ -40,9 +41,10 @@ __all__ = [
     "load",
     "reset",
     "running",
-    "set",
     "set_ready",
 ]
+
+__version__ = "0.2.0"
 
 
 def load(

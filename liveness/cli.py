@@ -10,6 +10,8 @@ import argparse
 import os
 import sys
 
+from liveness import __version__
+
 from . import names, probe
 from .directory import why
 from .errors import BadArgument, LivenessError
@@ -42,7 +44,9 @@ def main(arguments: Sequence[str], program: str = "liveness") -> int:
     # Not parse_args(): its message for an unknown option of a subcommand would not name the subcommand.
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        options.parser.error(f"unknown argument: {unknown[0]}")
+        # A reason may begin with a dash.
+        hint = " (write -- before text that begins with -)" if hasattr(options, "reason") else ""
+        options.parser.error(f"unknown argument: {unknown[0]}{hint}")
     try:
         status: int = options.action(options)
     except BadArgument as error:
@@ -106,6 +110,7 @@ def _parser(program: str) -> _Parser:
         allow_abbrev=False,
     )
     parser.set_defaults(parser=parser)
+    parser.add_argument("--version", action="version", version=f"liveness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, action: Callable[[argparse.Namespace], int], about: str, several: bool = False) -> _Parser:
@@ -133,6 +138,10 @@ def _parser(program: str) -> _Parser:
 
     made = command("status", _status, "show all units with their heartbeats, jobs, checks and expected workers")
     made.add_argument("--json", action="store_true", help="print the same as JSON")
+    made.add_argument(
+        "--color", metavar="WHEN", nargs="?", const="always", default="auto", choices=("always", "auto", "never"),
+        help="always, auto or never (default: auto, in a terminal; without WHEN: always), as under watch -c",
+    )  # fmt: skip
 
     made = command("run", _run, "run a program in any language as a unit, under the pid of this command")
     made.usage = f"{program} run [-h] [-d RUNDIR] [-u UNITNAME] [--check MODULE]... -- COMMAND [ARGUMENT]..."
@@ -153,6 +162,9 @@ def _parser(program: str) -> _Parser:
     made = command("beat", _beat, "write a heartbeat for the process that loaded a unit")
     made.add_argument("ttl", metavar="TTL", type=_number, help="seconds until the heartbeat is stale")
     made.add_argument("-n", metavar="NAME", dest="name", default="main", help="name of the heartbeat (default: main)")
+
+    made = command("end-beat", _end_beat, "remove a heartbeat: its loop has ended")
+    made.add_argument("name", metavar="NAME", help="name of the heartbeat")
 
     command("reset", _reset, 'remove the state of a unit; the probe then says "not loaded"')
     return parser
@@ -201,11 +213,13 @@ def _status(options: argparse.Namespace) -> int:
             f"liveness: {rundir}: no units (no process has loaded one there; choose another directory with -d)"
         )
     else:
-        _print(status.table(rows, status.width(), _is_colored()).rstrip("\n"))
+        _print(status.table(rows, status.width(), _is_colored(options.color)).rstrip("\n"))
     return 0 if rows and all(row.healthy for row in rows) else 1
 
 
-def _is_colored() -> bool:
+def _is_colored(when: str) -> bool:
+    if when != "auto":
+        return when == "always"
     # The conventions of no-color.org and bixense.com/clicolors: `CLICOLOR_FORCE=1 watch -c liveness status` has colors.
     if os.environ.get("NO_COLOR"):
         return False
@@ -281,6 +295,13 @@ def _beat(options: argparse.Namespace) -> int:
     return 0
 
 
+def _end_beat(options: argparse.Namespace) -> int:
+    from .heartbeats import end_beat_for_holder
+
+    end_beat_for_holder(_loaded(options).leases, options.name)
+    return 0
+
+
 def _reset(options: argparse.Namespace) -> int:
     _unit(options).reset()
     return 0
@@ -296,7 +317,9 @@ def _loaded(options: argparse.Namespace) -> Unit:
     unit = _unit(options)
     # A declaration for a unit that nobody has loaded would be removed by the next load.
     if not os.path.lexists(f"{unit.path}/pid"):
-        raise LivenessError(f"not loaded (no pid in {unit.path})")
+        raise LivenessError(
+            f"not loaded (no pid in {unit.path}): start the program with liveness run, or call liveness.load() in it"
+        )
     return unit
 
 

@@ -7,7 +7,7 @@ import sys
 from _thread import get_native_id
 
 from . import log, proc, stacks
-from .directory import Unreadable, why
+from .directory import Unreadable, way_out, why
 from .errors import LivenessError
 from .formats import CODE_DIGITS, LARGEST_TTL, Lease, whole_within
 from .holder import read_holder
@@ -138,23 +138,17 @@ class Heartbeats:
         if known is not None and known.forks != proc.forks:
             known = None
         if known is not None and known.is_of_another_thread():
-            raise self._refusal(known.file, f"thread {known.thread}")
+            raise _is_renewed(self._leases, known.file, f"thread {known.thread}", "call end_beat() there")
         # What this process may not write it may not remove.
         if self._leases.is_allowed():
             file = (known.file if known is not None else f"beat/{name}" if name else "") or self._default_file()
             owner = self._leases.living_owner(file)
             if owner not in (None, os.getpid()):
-                raise self._refusal(file, f"process {owner}")
+                raise _is_renewed(self._leases, file, f"process {owner}", "call end_beat() there")
             self._leases.remove(file)
         self._beats.pop(name, None)
         if known is not None:
             known.set_stacks_timer(0, False)
-
-    def _refusal(self, file: str, owner: str) -> LivenessError:
-        return LivenessError(
-            f"{self._leases.directory.path}/{file}: cannot end this heartbeat: {owner}, which is alive, renews it "
-            f"(call end_beat() there, or give each loop a name)"
-        )
 
     def forget(self) -> None:
         """Forgets every lease in memory: the life is over."""
@@ -248,3 +242,30 @@ def beat_for_holder(leases: Leases, ttl: int, name: str) -> None:
         leases.write(f"beat/{name}", Lease(proc.uptime(), seconds, process.pid, process.start))
     except (OSError, ValueError, Unreadable) as error:
         raise leases.cannot_write(f"beat/{name}", error) from error
+
+
+def end_beat_for_holder(leases: Leases, name: str) -> None:
+    """
+    Removes a heartbeat, which need not exist, of the process that holds the unit or of one that has ended.
+
+    Raises BadArgument for an invalid name, and LivenessError while another living process renews it, or if it cannot be
+    removed.
+    """
+    check_lease_name("name", name)
+    file = f"beat/{name}"
+    owner = leases.living_owner(file)
+    try:
+        holder = read_holder(leases.directory)
+        if owner is not None and holder is not None and owner != holder[0]:
+            raise _is_renewed(leases, file, f"process {owner}", "end it there")
+        leases.directory.remove(file)
+    except (OSError, Unreadable) as error:
+        path = leases.directory.path
+        raise LivenessError(f"{path}/{file}: cannot remove: {why(error)} ({way_out(path, error)})") from error
+
+
+def _is_renewed(leases: Leases, file: str, owner: str, remedy: str) -> LivenessError:
+    return LivenessError(
+        f"{leases.directory.path}/{file}: cannot end this heartbeat: {owner}, which is alive, renews it "
+        f"({remedy}, or give each loop a name)"
+    )

@@ -23,7 +23,7 @@ from liveness import probe, status
 
 Puppets = Callable[..., Puppet]
 LIVENESS = [sys.executable, "-m", "liveness"]
-COMMANDS = ("check", "status", "run", "set", "ready", "unready", "beat", "reset")
+COMMANDS = ("check", "status", "run", "set", "ready", "unready", "beat", "end-beat", "reset")
 
 
 def environment(rundir: Path, **more: str) -> dict[str, str]:
@@ -112,13 +112,17 @@ def test_a_beat_from_the_command_line_belongs_to_the_process_that_loaded(
     until(lambda: judge.python().startswith("no heartbeat 'poller'"))
 
 
-@pytest.mark.parametrize("command", [["set", "0"], ["ready"], ["unready", "x"], ["beat", "9"]])
+@pytest.mark.parametrize("command", [["set", "0"], ["ready"], ["unready", "x"], ["beat", "9"], ["end-beat", "x"]])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_verb_on_a_unit_that_nobody_has_loaded_is_refused(rundir: Path, command: list[str], exists: bool) -> None:
     if exists:
         (rundir / "zzz").mkdir()
     done = cli(rundir, *command, "-u", "zzz")
-    assert (done.returncode, done.stderr) == (1, f"liveness: not loaded (no pid in {rundir}/zzz)\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"liveness: not loaded (no pid in {rundir}/zzz): start the program with liveness run, or call liveness.load() "
+        "in it\n",
+    )
     assert list(rundir.rglob("*")) == ([rundir / "zzz"] if exists else [])
 
 
@@ -391,6 +395,10 @@ def test_only_a_terminal_gets_colors_unless_the_environment_decides(puppet: Pupp
     assert "\x1b[32m" in ok(rundir, "status", CLICOLOR_FORCE="1")
     assert "\x1b" not in ok(rundir, "status", CLICOLOR_FORCE="0")
     assert "\x1b" not in ok(rundir, "status", CLICOLOR_FORCE="1", NO_COLOR="1")
+    assert "\x1b[32m" in ok(rundir, "status", "--color")
+    assert "\x1b[32m" in ok(rundir, "status", "--color=always", NO_COLOR="1")
+    assert "\x1b" not in ok(rundir, "status", "--color", "auto")
+    assert "\x1b" not in ok(rundir, "status", "--color=never", CLICOLOR_FORCE="1")
 
 
 @pytest.mark.parametrize(
@@ -500,3 +508,52 @@ def test_a_quick_command_loads_only_what_it_needs(rundir: Path) -> None:
 def test_the_verdict_of_the_command_is_that_of_the_module(puppet: Puppet, rundir: Path) -> None:
     loaded(puppet)
     assert ok(rundir, "check", "-v") == f"{probe.live('u', rundir)}\n"
+
+
+def test_end_beat_removes_a_heartbeat_of_the_holder_or_of_a_process_that_ended(
+    puppet: Puppet, rundir: Path, judge: Judge
+) -> None:
+    loaded(puppet)
+    ok(rundir, "beat", "1", "-n", "poller")
+    assert (rundir / "u" / "beat" / "poller").exists()
+    ok(rundir, "end-beat", "poller")
+    ok(rundir, "end-beat", "poller")
+    assert judge().startswith("healthy: ")
+    child = puppet.spawn()
+    child("liveness.beat(900, 'consumer')")
+    done = cli(rundir, "end-beat", "consumer")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"liveness: {rundir}/u/beat/consumer: cannot end this heartbeat: process {child.pid}, which is alive, renews "
+        "it (end it there, or give each loop a name)\n",
+    )
+    child.kill()
+    until(lambda: judge() == f"heartbeat 'consumer': process {child.pid} is gone")
+    ok(rundir, "end-beat", "consumer")
+    assert judge().startswith("healthy: ")
+
+
+def test_the_version_is_that_of_the_changes(rundir: Path) -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None
+    assert ok(rundir, "--version") == f"liveness {newest[1]}\n"
+
+
+def test_a_star_import_leaves_the_builtins_alone() -> None:
+    import builtins
+
+    import liveness
+
+    assert set(liveness.__all__).isdisjoint(dir(builtins))
+
+
+def test_a_reason_that_begins_with_a_dash_follows_two(puppet: Puppet, rundir: Path, judge: Judge) -> None:
+    loaded(puppet)
+    ok(rundir, "set", "7", "--", "-oops")
+    assert judge() == "error 7: -oops"
+    done = cli(rundir, "set", "7", "-oops")
+    assert done.returncode == 2
+    assert "unknown argument: -oops (write -- before text that begins with -)" in done.stderr
+    assert cli(rundir, "set").stderr == (
+        "python -m liveness set: the following arguments are required: CODE (see python -m liveness set -h)\n"
+    )
