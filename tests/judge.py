@@ -18,7 +18,9 @@ _VERDICT_ONLY = (["ksh93"], ["mksh"], ["yash"], ["zsh", "--emulate", "sh"])
 
 
 def _found(shells: tuple[list[str], ...]) -> list[list[str]]:
-    return [[path, *shell[1:]] for shell in shells if (path := shutil.which(shell[0]))]
+    """Those that are installed, and named in $LIVENESS_SHELLS, if it is set."""
+    wanted = os.environ.get("LIVENESS_SHELLS", "").split() or [shell[0] for shell in shells]
+    return [[path, *shell[1:]] for shell in shells if shell[0] in wanted and (path := shutil.which(shell[0]))]
 
 
 EXACT = _found(_EXACT)

@@ -29,7 +29,7 @@ run() {
     3.12) set -- --ignore=tests/flask --ignore=tests/django ;;
     *) set -- ;;
   esac
-  "$home/bin/python" -m pytest --quiet -p no:cacheprovider -m "not minute" "$@"
+  sh tests/pytest.sh "$home" -p no:cacheprovider -m "not minute" "$@"
 }
 
 main() {

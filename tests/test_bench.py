@@ -76,6 +76,7 @@ def test_the_benchmark_of_django_runs(tmp_path: Path) -> None:
         assert figures.keys() == kept[table].keys()
 
 
+@pytest.mark.minute
 def test_the_benchmarks_run(tmp_path: Path) -> None:
     for measured, name in (
         (probe.measure(tmp_path, 2), "probe"),

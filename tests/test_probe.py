@@ -898,6 +898,7 @@ def test_a_thousand_heartbeats_are_read(puppet: Puppet, judge: Judge, rundir: Pa
     assert judge() == f"healthy: process {puppet.pid}, error 0, fresh heartbeats: 1000"
 
 
+@pytest.mark.minute
 def test_ten_thousand_leases_are_judged(puppet: Puppet, judge: Judge, rundir: Path) -> None:
     loaded(puppet)
     start = start_of(puppet.pid)
