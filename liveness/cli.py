@@ -13,8 +13,8 @@ import sys
 from liveness import __version__
 
 from . import names, probe
-from .directory import why
 from .errors import BadArgument, LivenessError
+from .formats import LARGEST_TTL, whole_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .status import Row
     from .unit import Unit
 
-# Exit statuses of a shell for a command that it cannot find, or cannot execute.
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _EXIT_STATUS = "Exit status: 0 healthy or done, 1 unhealthy or failed, 2 wrong usage."
 
 
@@ -143,11 +141,30 @@ def _parser(program: str) -> _Parser:
         help="always, auto or never (default: auto, in a terminal; without WHEN: always), as under watch -c",
     )  # fmt: skip
 
-    made = command("run", _run, "run a program in any language as a unit, under the pid of this command")
-    made.usage = f"{program} run [-h] [-d RUNDIR] [-u UNITNAME] [--check MODULE]... -- COMMAND [ARGUMENT]..."
+    made = command("run", _run, "run a program in any language as a unit")
+    made.usage = (
+        f"{program} run [-h] [-d RUNDIR] [-u UNITNAME] [--check MODULE]... [--notify ...] -- COMMAND [ARGUMENT]..."
+    )
     made.add_argument(
         "--check", metavar="MODULE", dest="checks", action="append", default=[],
         help="a module, in the working directory or PYTHONPATH, whose health() must pass before the program starts",
+    )  # fmt: skip
+    made.add_argument(
+        "--notify", action="store_true",
+        help="for a program that speaks sd_notify, as with Type=notify in a systemd unit file: start it as a child, "
+        "and report what it says; without this option the program itself is the unit, and healthy while it runs",
+    )  # fmt: skip
+    made.add_argument(
+        "--access", choices=("main", "all"),
+        help="whose messages count: those of the main process, or of all that it starts (NotifyAccess=; default: main)",
+    )  # fmt: skip
+    made.add_argument(
+        "--watchdog", metavar="SECONDS", type=_seconds,
+        help="the program must send WATCHDOG=1 at least this often (WatchdogSec=; default: no watchdog)",
+    )  # fmt: skip
+    made.add_argument(
+        "--stop-timeout", metavar="SECONDS", type=_seconds,
+        help="how long the program may take after STOPPING=1 (TimeoutStopSec=; default: 90)",
     )  # fmt: skip
     made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
 
@@ -174,6 +191,10 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"not a whole number: {text}")
     return int(text)
+
+
+def _seconds(text: str) -> int:
+    return whole_within("seconds", _number(text), 1, LARGEST_TTL)
 
 
 # The verdict
@@ -232,45 +253,23 @@ def _is_colored(when: str) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
-    import shutil
+    from . import run, supervisor
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         options.parser.error("no command given")
-    path = shutil.which(command[0])
-    if path is None:
-        if os.path.exists(command[0]) and "/" in command[0]:
-            return _fail(f"liveness: {command[0]}: cannot run: permission denied", _NOT_EXECUTABLE)
-        return _fail(f"liveness: {command[0]}: not found", _NOT_FOUND)
-    unit = _unit(options)
-    # So that the program and its children find the unit.
-    os.environ["LIVENESS_RUNDIR"], os.environ["LIVENESS_UNIT_NAME"] = unit.rundir, unit.unitname
-    try:
-        sys.path.insert(0, os.getcwd())
-        unit.load(options.checks)
-        unit.set()
-        _become(path, command)
-    except LivenessError:
-        unit.reset()
-        raise
-    except OSError as error:
-        unit.reset()
-        return _fail(f"liveness: {path}: cannot run: {why(error)}", _NOT_EXECUTABLE)
-    except BaseException as error:
-        unit.reset()
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        return _fail(f"liveness: a check raised {type(error).__name__}: {error}")
-
-
-def _become(path: str, command: list[str]) -> NoReturn:
-    import signal
-
+    given = {name: getattr(options, name) for name in ("access", "watchdog", "stop_timeout")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not options.notify:
+        options.parser.error(f"--{next(iter(given)).replace('_', '-')} needs --notify")
+    # What this process has written must not come after what the program writes.
     _flush()
-    # Python ignores these signals, and exec does not change that: `yes | head` would never end.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    os.execv(path, command)
+    try:
+        return run.run(
+            _unit(options), options.checks, command, supervisor.Settings(**given) if options.notify else None
+        )
+    except run.CannotRun as error:
+        return _fail(f"liveness: {error}", error.status)
 
 
 def _set(options: argparse.Namespace) -> int:

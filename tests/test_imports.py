@@ -15,16 +15,16 @@ PACKAGE = ROOT / "liveness"
 # A module imports only from rows below its own; a framework only in the file or folder that bears its name.
 ROWS = {
     "errors": 0, "log": 0, "proc": 0,
-    "names": 1, "formats": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1,
-    "directory": 2,
-    "holder": 3, "verdict": 3,
+    "names": 1, "formats": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1, "children": 1,
+    "directory": 2, "notify": 2,
+    "holder": 3, "verdict": 3, "mailbox": 3,
     "membership": 4, "probe": 4,
     "life": 5, "declarations": 5, "leases": 5,
     "heartbeats": 6, "jobs": 6,
     "unit": 7,
-    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "__init__": 8,
+    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "__init__": 8, "reported": 8,
     "flask": 9, "django": 9, "asgi": 9, "wsgi": 9, "server": 9, "celery": 9, "gunicorn": 9, "aio": 9,
-    "cli": 10, "__main__": 11,
+    "supervisor": 9, "run": 10, "cli": 11, "__main__": 12,
 }  # fmt: skip
 # What else an integration may import: its framework, and the libraries that it is built on.
 LIBRARIES = {
