@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # From prctl(2).
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 # Not passed on: those that nobody can catch, those of an error in this very process, and those of its own terminal.
 _OWN = {
     signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
@@ -45,7 +45,8 @@ class Children:
 
         ``pid_variable`` is an environment variable that tells the program its own pid.
         """
-        _become_reaper()
+        # Else an orphan would go to PID 1, and its exit status would be lost.
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         caught = [number for number in signal.valid_signals() - _OWN if signal.getsignal(number) != signal.SIG_IGN]
         caught.append(signal.SIGCHLD)
         has_terminal = _has_terminal()
@@ -57,6 +58,8 @@ class Children:
             os.setpgid(0, 0)
             if has_terminal:
                 os.tcsetpgrp(0, os.getpid())
+            # If this process is killed, the program must not go on with nobody to see it hang.
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
             if pid_variable:
                 os.environ[pid_variable] = str(os.getpid())
             for number in caught:
@@ -154,12 +157,11 @@ def _has_terminal() -> bool:
         return False
 
 
-def _become_reaper() -> None:
-    # Else an orphan would go to PID 1, and its exit status would be lost.
+def _prctl(option: int, value: int) -> None:
     try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
-        # A Python without ctypes: where this process is PID 1, nothing is missing.
+        # A Python without ctypes: where this process is PID 1, the kernel does the same.
         pass
