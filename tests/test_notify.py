@@ -57,26 +57,17 @@ def start(rundir: Path) -> Iterator[Start]:
 
     yield make
     for puppet in made:
-        for pid in (puppet.process.pid, puppet.pid):
-            # A puppet may have ended, but its number is still its own while its parent has not.
-            if puppet.process.poll() is None:
-                try:
-                    os.kill(pid, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
+        # The program is a process group of its own; forks of it would keep its pipes open.
+        try:
+            os.killpg(puppet.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         puppet.kill()
 
 
 def ended(puppet: Puppet) -> int:
     """The exit status of the parent."""
     return puppet.process.wait(20)
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].startswith(b"Z")
-    except FileNotFoundError:
-        return False
 
 
 # The life of a program
@@ -198,17 +189,22 @@ def test_a_state_that_cannot_be_written_is_written_later(start: Start, rundir: P
 
 
 def test_only_the_main_process_is_heard_unless_all_are(start: Start, judge: Judge) -> None:
-    # The child ends at once: all that is left of it may be its number.
-    child = "pid = os.fork()\nif not pid:\n say('READY=1'); os._exit(0)\nos.waitpid(pid, 0); wait()"
+    def child_says_ready(program: Puppet) -> None:
+        # The child has ended before it is heard: all that is left of it is its number.
+        program.signal(signal.SIGSTOP)
+        program("pid = os.fork()\nif not pid:\n say('READY=1'); os._exit(0)\nos.waitpid(pid, 0)")
+        program.signal(signal.SIGCONT)
+        program("wait()")
+
     program = start(stderr=subprocess.PIPE)
-    program(child)
+    child_says_ready(program)
     assert judge().startswith("not set")
     assert program.process.stderr is not None
     assert "is ignored, since" in program.process.stderr.readline()
     program("tell('READY=1')")
     assert judge().startswith("healthy")
     heard = start("--access", "all", unit="all")
-    heard(child)
+    child_says_ready(heard)
     assert judge("all").startswith("healthy")
 
 
@@ -233,7 +229,9 @@ def test_the_main_process_is_one_of_the_program(start: Start, judge: Judge, pid:
     program = start()
     program(f"tell('MAINPID={pid}\\nREADY=1')")
     assert judge().startswith("healthy")
-    program.process.send_signal(signal.SIGKILL)
+    # And is still the one that is heard.
+    program("tell('ERRNO=2')")
+    assert judge().startswith("error 2")
 
 
 # Which process is judged
@@ -245,9 +243,9 @@ def test_a_program_that_goes_on_in_the_background_is_judged_by_the_process_that_
     program = start("--watchdog", "60")
     fifo = rundir / "fifo"
     os.mkfifo(fifo)
-    program(f"child = os.fork()\nif not child:\n os.setsid(); open({str(fifo)!r}).read(); os._exit(7)")
+    program(f"child = os.fork()\nif not child:\n open({str(fifo)!r}).read(); os._exit(7)")
     child = program("child")
-    program("say(f'MAINPID={child}\\nREADY=1')")
+    program("tell('READY=1'); say(f'MAINPID={child}')")
     program.tell("os._exit(0)")
     until(lambda: not Path(f"/proc/{program.pid}").exists())
     assert judge().startswith("healthy")
@@ -338,7 +336,7 @@ def test_as_the_first_process_of_a_container_it_does_the_same(rundir: Path, judg
     health_sh = str(ROOT / "health.sh")
     assert program(f"subprocess.run(['sh', {health_sh!r}]).returncode") == 0
     program("subprocess.run(['sh', '-c', 'sleep 0 & exec true'])")
-    until(lambda: program("[name for name in os.listdir('/proc') if name.isdigit()]") == ["1", "2"])
+    until(lambda: program("sorted(name for name in os.listdir('/proc') if name.isdigit())") == ["1", "2"])
     # Nobody else can send a signal to it, and it must not end by one that it passes on.
     program.tell("os.kill(1, signal.SIGTERM)")
     assert program.process.wait(20) == 128 + signal.SIGTERM
@@ -403,6 +401,8 @@ def test_descriptors_that_come_with_a_message_are_not_kept(start: Start) -> None
 
 def test_no_message_ends_the_parent(start: Start, judge: Judge) -> None:
     program = start("--watchdog", "60")
+    program("say('READY=1\\n' + 'x' * 5000); say(b'READY=1\\0'); tell('READY=2')")
+    assert judge().startswith("not set")
     program("tell('READY=1')")
     words = ["READY", "STATUS", "MAINPID", "WATCHDOG", "WATCHDOG_USEC", "ERRNO", "EXTEND_TIMEOUT_USEC", "=", "\n", "\0"]
     dice = random.Random(1)
