@@ -421,7 +421,7 @@ def test_a_number_of_microseconds_is_one_of_seconds_that_is_not_shorter(text: st
     assert notify.seconds(text) == found
 
 
-# Programs that others wrote
+# The example, and programs that others wrote
 
 
 @pytest.fixture
@@ -448,6 +448,23 @@ def supervise(rundir: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 Supervise = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def test_the_example_is_found_when_it_hangs_and_ends_when_it_is_told(
+    supervise: Supervise, rundir: Path, judge: Judge
+) -> None:
+    parent = supervise([sys.executable, str(ROOT / "examples" / "notify.py")], "--watchdog", "2")
+    until(lambda: judge.python().startswith("healthy"))
+    lease = (rundir / "u/beat/watchdog").read_text()
+    until(lambda: (rundir / "u/beat/watchdog").read_text() != lease)
+    (program,) = children(parent.pid)
+    os.kill(program, signal.SIGSTOP)
+    until(lambda: judge.python().startswith("no heartbeat 'watchdog'"), 9)
+    os.kill(program, signal.SIGCONT)
+    until(lambda: judge.python().startswith("healthy"))
+    parent.terminate()
+    assert parent.wait(20) == 0
+    assert judge().startswith("not loaded")
 
 
 def test_postgresql_tells_when_it_is_ready_and_when_it_stops(supervise: Supervise, judge: Judge) -> None:

@@ -16,6 +16,8 @@ missing() {
 bash bash
 busybox busybox
 dash dash
+gcc gcc
+haproxy haproxy
 ksh93 ksh93u+m
 makeinfo texinfo
 memcached memcached
@@ -45,7 +47,7 @@ keep_services_quiet() {
 
 # leave_no_service PACKAGES: those of them that are a server. One that was here before stays as it is.
 leave_no_service() {
-  for service in memcached postgresql redis-server; do
+  for service in haproxy memcached postgresql redis-server; do
     case " $1 " in
       *" $service "*)
         if command -v systemctl >/dev/null 2>&1; then systemctl disable "$service" >/dev/null 2>&1; fi
