@@ -37,7 +37,7 @@ def say(text: str) -> None:
 def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     # Half of the watchdog's time, in seconds.
-    interval = int(os.environ.get("WATCHDOG_USEC", 2_000_000)) / 2_000_000
+    interval = int(os.environ.get("WATCHDOG_USEC", "2000000")) / 2_000_000
     next_ping = 0.0
     say("READY=1\nSTATUS=Working")
     while not stopping:

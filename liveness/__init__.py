@@ -35,6 +35,7 @@ __all__ = [
     "Unit",
     "beat",
     "deadline",
+    "drain",
     "end_beat",
     "expect",
     "heartbeat",
@@ -106,6 +107,18 @@ def deadline(
 def expect(role: str, count: int, within: int = 60, *, unitname: str | None = None, rundir: Path | None = None) -> None:
     """Demands ``count`` fresh heartbeats of a role, after ``within`` seconds from now."""
     find(unitname, rundir).expect(role, count, within)
+
+
+def drain(number: int, seconds: float, *, unitname: str | None = None, rundir: Path | None = None) -> None:
+    """
+    Delays the application's own stop: from a signal on not ready, and after ``seconds`` what the signal did before.
+
+    Call it in the main thread, after the application has set its handler of signal ``number``, and after ``load``. A
+    second signal stops at once. ``seconds`` is 0 to 86400; BadArgument is raised otherwise.
+    """
+    from .draining import install
+
+    install(find(unitname, rundir), number, seconds)
 
 
 def reset(*, unitname: str | None = None, rundir: Path | None = None) -> None:

@@ -22,7 +22,8 @@ ROWS = {
     "life": 5, "declarations": 5, "leases": 5,
     "heartbeats": 6, "jobs": 6,
     "unit": 7,
-    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "__init__": 8, "reported": 8,
+    "draining": 8,
+    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "reported": 8, "__init__": 9,
     "flask": 9, "django": 9, "asgi": 9, "wsgi": 9, "server": 9, "celery": 9, "gunicorn": 9, "aio": 9,
     "supervisor": 9, "run": 10, "cli": 11, "__main__": 12,
 }  # fmt: skip

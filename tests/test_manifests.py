@@ -35,7 +35,8 @@ def environment_of(container: dict[str, Any]) -> dict[str, str]:
 
 def test_there_is_one_for_each_way_to_deploy() -> None:
     assert {file.stem for file in FILES} == {
-        "alpine", "jobs", "non-root", "notify", "plain", "pool", "shell-less", "two-containers", "two-processes", "worker",
+        "alpine", "jobs", "non-root", "notify", "plain", "pool", "shell-less", "two-containers", "two-processes",
+        "worker",
     }  # fmt: skip
 
 

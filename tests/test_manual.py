@@ -16,7 +16,9 @@ import yaml
 from judge import HEALTH_SH, Judge
 from manifests import spec_of
 from reasons import all_reasons, is_shown
+from services import need
 from stage import ROOT, Puppet, start_of, until, uptime
+from web import free_port
 
 import liveness
 from liveness import access_log, cli, endpoint, linux, probe, resources
@@ -131,6 +133,42 @@ def test_a_shell_program_can_be_a_unit(rundir: Path) -> None:
     first, second, third = done.stdout.splitlines()
     assert (first, second) == ("working on the first", "working on the second")
     assert re.fullmatch(r"liveness: u: healthy: process \d+, error 0, fresh heartbeats: 1", third)
+
+
+def test_a_program_that_speaks_sd_notify_is_started_as_the_manual_says(rundir: Path, judge: Judge) -> None:
+    need("redis-server", "redis-server")
+    command = yaml.safe_load(example("notify.yaml"))["command"]
+    assert command[0] == "liveness"
+    environment = {**os.environ, "LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u", "PYTHONPATH": str(ROOT)}
+    # On a free port, and without a file of its own.
+    here = ["--bind", "127.0.0.1", "--port", str(free_port()), "--save", ""]
+    command = [sys.executable, "-m", "liveness", *command[1:], *here]
+    server = subprocess.Popen(command, env=environment, cwd=rundir, stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: judge.python().startswith("healthy"))
+    finally:
+        server.terminate()
+        server.wait(20)
+    assert judge().startswith("not loaded")
+
+
+def test_the_hook_of_the_manual_takes_a_pod_out_before_it_gets_a_signal(
+    puppet: Puppet, rundir: Path, judge: Judge
+) -> None:
+    puppet("liveness.load(); liveness.set()")
+    command = yaml.safe_load(example("drain.yaml"))["lifecycle"]["preStop"]["exec"]["command"]
+    liveness_command = rundir / "liveness"
+    liveness_command.write_text(f'#!/bin/sh\nexec {sys.executable} -m liveness "$@"\n')
+    liveness_command.chmod(0o755)
+    environment = {
+        "PATH": f"{rundir}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "LIVENESS_RUNDIR": str(rundir),
+        "LIVENESS_UNIT_NAME": "u",
+    }
+    subprocess.run([part.replace("sleep 5", "sleep 0") for part in command], env=environment, check=True)
+    assert judge(mode="ready") == "not ready: draining"
+    assert judge().startswith("healthy")
 
 
 def test_the_commands_in_the_manual_are_those_that_there_are() -> None:
