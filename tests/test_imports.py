@@ -21,7 +21,7 @@ ROWS = {
     "membership": 4, "probe": 4,
     "life": 5, "declarations": 5, "leases": 5,
     "heartbeats": 6, "jobs": 6,
-    "unit": 7,
+    "unit": 7, "bodies": 7,
     "draining": 8,
     "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "reported": 8, "__init__": 9,
     "flask": 9, "django": 9, "asgi": 9, "wsgi": 9, "server": 9, "celery": 9, "gunicorn": 9, "aio": 9,
