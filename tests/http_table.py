@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ class Row(NamedTuple):
     asked: str
     status: int
     body: str | list[str]
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = {}
 
 
 HEALTHY, LOST, DRAINING = "", "liveness.set(7, 'queue lost')", "liveness.set_ready(False, 'draining')"
@@ -169,5 +170,3 @@ def check_headers(answer: Answer, asked: str, kind: str = "text/plain; charset=u
     assert "location" not in answer.headers
     if not asked.startswith("HEAD"):
         assert int(answer.headers["content-length"]) == len(answer.body) <= 10240, asked
-
-
