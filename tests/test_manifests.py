@@ -15,6 +15,7 @@ import yaml
 from judge import HEALTH_SH
 from manifests import PROBES, VALIDATE, complaints, spec_of, unexplained_numbers
 from stage import ROOT, until
+from web import free_port, request
 
 FILES = sorted((ROOT / "examples" / "kubernetes").glob("*.yaml"))
 
@@ -35,8 +36,8 @@ def environment_of(container: dict[str, Any]) -> dict[str, str]:
 
 def test_there_is_one_for_each_way_to_deploy() -> None:
     assert {file.stem for file in FILES} == {
-        "alpine", "jobs", "non-root", "notify", "plain", "pool", "shell-less", "two-containers", "two-processes",
-        "worker",
+        "alpine", "asgi", "http-worker", "jobs", "non-root", "notify", "plain", "pool", "shell-less", "two-containers",
+        "two-processes", "worker", "wsgi",
     }  # fmt: skip
 
 
@@ -66,7 +67,14 @@ def test_it_has_all_three_probes_with_thresholds_that_kubernetes_takes(file: Pat
     for probe in PROBES:
         # 1 is the default, and for startup and liveness the only one there may be.
         assert container[probe].get("successThreshold", 1) == 1
-        assert ("ready" in container[probe]["exec"]["command"]) == (probe == "readinessProbe")
+        assert ("ready" in asked_by(container[probe])) == (probe == "readinessProbe")
+
+
+def asked_by(probe: dict[str, Any]) -> list[str]:
+    """The command of an exec probe; the path of an HTTP probe, in words."""
+    if "exec" in probe:
+        return list(probe["exec"]["command"])
+    return [{"/startupz": "startup", "/livez": "live", "/readyz": "ready"}[probe["httpGet"]["path"]]]
 
 
 @each_container
@@ -77,13 +85,13 @@ def test_the_state_is_on_a_memory_volume_where_process_and_probe_look(file: Path
     assert volume["emptyDir"]["medium"] == "Memory"
     # An option would be another place than that of the process.
     for probe in PROBES:
-        assert "-d" not in container[probe]["exec"]["command"]
+        assert "-d" not in asked_by(container[probe])
 
 
 @each_container
 def test_the_probes_ask_for_the_units_that_the_process_has(file: Path, container: dict[str, Any]) -> None:
     for probe in PROBES:
-        command = container[probe]["exec"]["command"]
+        command = asked_by(container[probe])
         asked = [command[place + 1] for place, option in enumerate(command) if option == "-u"]
         # With none on the command line, both find it in the same environment.
         assert asked == units_of(container)
@@ -110,28 +118,42 @@ def test_its_program_is_healthy_within_the_time_that_startup_gives_it(
     startup = container["startupProbe"]
     command = [part.replace("/app/", f"{ROOT}/examples/") for part in container["command"]]
     command = [part.replace("/spool", str(tmp_path)) for part in command]
+    port = 0
+    if "ports" in container:
+        # On this host it listens for nobody else.
+        port, wanted = free_port(), str(container["ports"][0]["containerPort"])
+        assert sum(wanted in part for part in command) == 1
+        command = [part.replace(wanted, str(port)).replace("0.0.0.0", "127.0.0.1") for part in command]
+        command += ["127.0.0.1"] if file.stem == "http-worker" else []
     # tini is the image's; Python is ours.
-    command = [sys.executable, *command[command.index("python3") + 1 :]]
+    command = [sys.executable if part == "python3" else part for part in command[command.index("python3") :]]
     environment = {
         **os.environ,
         **environment_of(container),
+        **({"DATA": str(tmp_path)} if "DATA" in environment_of(container) else {}),
         "LIVENESS_RUNDIR": str(rundir),
         "PATH": f"{HEALTH_SH.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}",
     }
     begin = time.monotonic()
     daemon = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         for probe in PROBES:
-            until(lambda probe=probe: passes(container[probe], environment))  # type: ignore[misc]
+            until(lambda probe=probe: passes(container[probe], environment, port))  # type: ignore[misc]
         assert time.monotonic() - begin < startup["periodSeconds"] * startup["failureThreshold"]
     finally:
         os.killpg(daemon.pid, signal.SIGKILL)
         daemon.wait()
-    assert not passes(container["livenessProbe"], environment)
+    assert not passes(container["livenessProbe"], environment, port)
 
 
-def passes(probe: dict[str, Any], environment: dict[str, str]) -> bool:
+def passes(probe: dict[str, Any], environment: dict[str, str], port: int) -> bool:
+    if "httpGet" in probe:
+        assert probe["httpGet"]["port"] == "probes"
+        try:
+            return request(port, probe["httpGet"]["path"]).status == 200
+        except OSError:
+            return False
     command = probe["exec"]["command"]
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
 

@@ -7,6 +7,7 @@ Nothing is pulled from anywhere. The form is that of `docker save`, which `ctr i
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -48,6 +49,7 @@ def python_root(folder: Path, app: Path) -> Path:
 
     packages = folder / "usr/local/lib" / python.name / "dist-packages"
     _install_the_wheel(packages)
+    _copy_web_servers(packages)
     (packages / "bin" / "health.sh").rename(folder / "usr/local/bin/health.sh")
     for file in app.glob("*.py"):
         shutil.copy(file, folder / "app")
@@ -73,6 +75,15 @@ def _install_the_wheel(packages: Path) -> None:
     ):  # fmt: skip
         subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(wheels)
+
+
+def _copy_web_servers(packages: Path) -> None:
+    """Those of the project's venv, which are pure Python."""
+    for name in ("click", "gunicorn", "h11", "packaging", "uvicorn"):
+        found = importlib.util.find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        shutil.copytree(Path(found.origin).parent, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _copy_program(folder: Path, path: str) -> None:

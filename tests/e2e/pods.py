@@ -45,6 +45,10 @@ def exec_probe(*command: str, **numbers: int) -> dict[str, Any]:
     return {"exec": {"command": list(command)}, "periodSeconds": 1, "timeoutSeconds": 1, **numbers}
 
 
+def http_probe(path: str, port: int, **numbers: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": port}, "periodSeconds": 1, "timeoutSeconds": 1, **numbers}
+
+
 def container(command: list[str], name: str = "app", image: str = "dash", **more: Any) -> dict[str, Any]:
     """Probed every second, and restarted after two failures."""
     unit = {"name": "LIVENESS_UNIT_NAME", "value": name}
@@ -75,9 +79,20 @@ def pod(name: str, *containers: dict[str, Any], **spec: Any) -> Pod:
             **spec,
         },
     }
+    _reach_by_http(manifest["spec"])
     declared = Pod(name, manifest)
     PODS.append(declared)
     return declared
+
+
+def _reach_by_http(spec: dict[str, Any]) -> None:
+    """Pods of this node have no network. For HTTP probes they get that of the node, which has one address."""
+    for container in spec["containers"]:
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = (container.get(probe) or {}).get("httpGet")
+            if asked is not None:
+                spec["hostNetwork"] = True
+                asked["host"] = "127.0.0.1"
 
 
 STEADY = """
@@ -202,6 +217,25 @@ unprobed = pod("unprobed", container(
 ))  # fmt: skip
 
 
+# Probed by HTTP: a thread answers while the loop hangs. A hundred clients keep connections open and send nothing.
+served = pod("served", container(
+    python("""
+import liveness.server, socket
+with liveness.running(ttl=2), liveness.server.serve(8090, ""):
+    while True:
+        liveness.beat(2)
+        if cue("crowd"):
+            crowd = [socket.create_connection(("127.0.0.1", 8090)) for _ in range(100)]
+        if cue("hang"):
+            time.sleep(1000)
+        time.sleep(0.1)
+"""),
+    startupProbe=http_probe("/startupz", 8090, failureThreshold=60),
+    livenessProbe=http_probe("/livez", 8090, failureThreshold=2),
+    readinessProbe=http_probe("/readyz", 8090, failureThreshold=1),
+))  # fmt: skip
+
+
 _IMAGES = {
     "registry.example.org/worker:1": "localhost/dash:1",
     "registry.example.org/worker:1-alpine": "localhost/busybox:1",
@@ -214,6 +248,7 @@ def of_manifest(file: Path) -> Pod:
     template = yaml.safe_load(file.read_text())["spec"]["template"]
     for container in template["spec"]["containers"]:
         container["image"] = _IMAGES[container["image"]]
+    _reach_by_http(template["spec"])
     metadata = {**template["metadata"], "name": f"example-{file.stem}", "namespace": "default"}
     declared = Pod(
         metadata["name"], {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

@@ -78,6 +78,24 @@ def test_a_hung_loop_is_restarted_and_its_stacks_are_in_the_log(node: Node) -> N
     ready(node, pods.hangs)
 
 
+def test_a_loop_that_hangs_is_restarted_by_http_probes_too_and_a_crowd_of_slow_clients_restarts_nothing(
+    node: Node,
+) -> None:
+    ready(node, pods.served)
+    give_cue(node, pods.served, "crowd")
+    until(lambda: not (node.volume("served") / "crowd").exists())
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        assert node.is_ready("served")
+        assert node.restarts("served") == 0
+        time.sleep(0.2)
+    give_cue(node, pods.served, "hang")
+    restarted(node, pods.served)
+    message = "Liveness probe failed: HTTP probe failed with statuscode: 503"
+    assert Event("Unhealthy", message) in node.events("served")
+    ready(node, pods.served)
+
+
 def test_a_worker_that_died_while_its_container_runs_on_is_restarted(node: Node) -> None:
     ready(node, pods.dies)
     pid = (node.volume("dies") / "dies-node" / "pid").read_text()
