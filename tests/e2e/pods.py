@@ -68,7 +68,7 @@ def container(command: list[str], name: str = "app", image: str = "dash", **more
 
 def pod(name: str, *containers: dict[str, Any], **spec: Any) -> Pod:
     """Declares a pod, which the node starts before the first test."""
-    manifest = {
+    manifest: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": "default"},
@@ -217,15 +217,17 @@ unprobed = pod("unprobed", container(
 ))  # fmt: skip
 
 
-# Probed by HTTP: a thread answers while the loop hangs. A hundred clients keep connections open and send nothing.
+# Probed by HTTP: a thread answers while the loop hangs. In a crowd, 200 new clients a second send nothing.
 served = pod("served", container(
     python("""
 import liveness.server, socket
 with liveness.running(ttl=2), liveness.server.serve(8090, ""):
+    size = 0
     while True:
         liveness.beat(2)
         if cue("crowd"):
-            crowd = [socket.create_connection(("127.0.0.1", 8090)) for _ in range(100)]
+            size = 20
+        crowd = [socket.create_connection(("127.0.0.1", 8090)) for _ in range(size)]
         if cue("hang"):
             time.sleep(1000)
         time.sleep(0.1)
