@@ -68,7 +68,7 @@ class Judge:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment},
-            timeout=30,
+            timeout=120,
             check=False,
         )
         line = (done.stderr if done.returncode else done.stdout).decode("utf-8", "surrogateescape")
