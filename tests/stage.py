@@ -18,6 +18,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534
+#: One line of Python that makes a root process a process of nobody. It imports the core and what the core imports late
+#: first: the clone, or Python itself, may be in a directory that only root may enter, as root's home is.
+BECOME_NOBODY = (
+    "import fcntl, importlib, logging, os, sys, traceback, liveness, liveness.checks, liveness.probe; "
+    "import liveness.declarations, liveness.draining, liveness.heartbeats, liveness.jobs, liveness.life; "
+    f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
+)
 
 
 class PuppetError(Exception):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import Judge
-from stage import ROOT, Puppet, PuppetError, needs_root, start_of, until, uptime
+from stage import BECOME_NOBODY, ROOT, Puppet, PuppetError, needs_root, start_of, until, uptime
 
 from liveness import BadArgument, LivenessError, Unit, formats, heartbeats, proc
 from liveness.directory import Directory
@@ -333,7 +333,7 @@ def test_a_loop_that_lost_its_privileges_goes_stale_and_goes_on(puppets: Puppets
     puppet("liveness.load([])")
     puppet("liveness.beat(1)")
     puppet("liveness.set()")
-    puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
+    puppet(BECOME_NOBODY)
     puppet("end = time.monotonic() + 2.5")
     puppet("while time.monotonic() < end: liveness.beat(1)")
     until(lambda: judge().startswith("no heartbeat 'main' for "))
@@ -760,7 +760,7 @@ def test_a_beat_folder_that_may_not_be_listed_is_an_outage(rundir: Path) -> None
     program = (
         "import fcntl, importlib, logging, os, liveness\n"
         f"unit = liveness.Unit('u', {str(rundir)!r})\nunit.load([])\nos.mkdir(unit.path + '/beat')\n"
-        "os.chmod(unit.path + '/beat', 0o333)\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"os.chmod(unit.path + '/beat', 0o333)\n{BECOME_NOBODY}\n"
         "unit.beat(9, 'w.1'); print('fine')"
     )
     done = subprocess.run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from judge import Judge
-from stage import ROOT, Puppet, PuppetError, needs_root, start_of, until
+from stage import BECOME_NOBODY, ROOT, Puppet, PuppetError, needs_root, start_of, until
 
 from liveness import LivenessError, Unit
 from liveness.directory import Unreadable
@@ -187,7 +187,7 @@ def test_reset_without_a_right_to_the_directory_empties_the_pid_and_says_so(
 ) -> None:
     puppet("liveness.load(); liveness.set()")
     rundir.chmod(mode)
-    puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
+    puppet(BECOME_NOBODY)
     with pytest.raises(PuppetError, match="LivenessError: .*cannot remove the state: permission denied"):
         puppet("liveness.reset()")
     assert judge() == "pid is not a number"

@@ -16,7 +16,7 @@ from pathlib import Path
 import judge as judge_module
 import pytest
 from judge import Judge
-from stage import ROOT, Puppet, needs_root, start_of, until, uptime
+from stage import BECOME_NOBODY, ROOT, Puppet, needs_root, start_of, until, uptime
 
 import liveness
 from liveness import probe
@@ -809,10 +809,7 @@ def probe_as_nobody(rundir: Path, mode: str = "live") -> list[str]:
                 env={**os.environ, **environment},
             )  # fmt: skip
             said.append((done.stdout + done.stderr).decode() if done.returncode or arguments[1:] else "healthy")
-    program = (
-        "import os, sys; from liveness import probe; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
-        f"print(probe.{mode}('u', {str(rundir)!r}))"
-    )
+    program = f"{BECOME_NOBODY}; from liveness import probe; print(probe.{mode}('u', {str(rundir)!r}))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, timeout=30, env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,

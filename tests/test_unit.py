@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from judge import Judge
-from stage import ROOT, Puppet, PuppetError, needs_root, start_of, until
+from stage import BECOME_NOBODY, ROOT, Puppet, PuppetError, needs_root, start_of, until
 
 import liveness
 from liveness import BadArgument, CheckFailed, LivenessError, TakenOver, Unit
@@ -609,9 +609,7 @@ def test_off_linux_load_runs_its_checks_and_nothing_else_happens(rundir: Path) -
 def as_nobody(rundir: Path, code: str) -> str:
     """What a process without any right says that runs it."""
     program = (
-        # What is imported late may be out of reach by then, where Python is root's own.
-        "import fcntl, importlib, logging, os, liveness\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        f"{BECOME_NOBODY}\n"
         f"unit = liveness.Unit('u', {str(rundir)!r})\n"
         f"try: {code}\n"
         "except liveness.LivenessError as error: print(error)\n"
@@ -892,7 +890,7 @@ def test_an_alarm_gets_through_a_loss_of_privileges(puppet: Puppet, judge: Judge
     puppet("liveness.load([])")
     puppet("liveness.set()")
     rundir.chmod(mode)
-    puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
+    puppet(BECOME_NOBODY)
     with pytest.raises(PuppetError, match="error: cannot write 0: permission denied .mount a writable volume at"):
         puppet("liveness.set()")
     assert judge().startswith("healthy")
@@ -921,7 +919,7 @@ def test_an_alarm_never_writes_to_what_took_the_number_of_a_closed_descriptor(pu
     (rundir / "precious").write_text(str(puppet.pid))
     puppet("os.closerange(3, 100)")
     puppet(f"fds = [os.open({str(rundir / 'precious')!r}, os.O_RDWR) for _ in range(20)]")
-    puppet("os.setgroups([]); os.setgid(65534); os.setuid(65534)")
+    puppet(BECOME_NOBODY)
     with pytest.raises(PuppetError, match="cannot write 7: permission denied"):
         puppet("liveness.set(7)")
     assert (rundir / "precious").read_text() == str(puppet.pid)
@@ -1280,8 +1278,7 @@ def test_a_service_that_cannot_see_other_processes_starts_again_after_a_crash(ru
     dead = subprocess.Popen(["true"])
     dead.wait()
     program = (
-        "import fcntl, importlib, logging, os, sys, liveness\n"
-        f"os.setgroups([]); os.setgid(65534); os.setuid(65534)\nunit = liveness.Unit('u', {str(rundir)!r})\n"
+        f"{BECOME_NOBODY}\nunit = liveness.Unit('u', {str(rundir)!r})\n"
         f"os.makedirs(unit.path + '/beat')\n"
         f"for name, text in (('pid', '{dead.pid}'), ('start', '1'), ('beat/w.1', '1 1 {dead.pid} 1')):\n"
         "    open(f'{unit.path}/{name}', 'w').write(text)\n"
