@@ -51,6 +51,11 @@ build/liveness.info build/liveness.html: doc/texinfo/liveness.texi
 	@makeinfo --no-split $(if $(filter %.html,$@),--html) --output $@ $<
 	@cp doc/texinfo/liveness-cost.png build/
 
+wheel: .venv/ready ## dist/liveness_probe-VERSION-py3-none-any.whl, for an image
+	@mkdir -p build && rm -rf build/lib dist/*.whl
+	@.venv/bin/python -m build --no-isolation --wheel --outdir dist . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
+	@ls dist/*.whl
+
 install: .venv/ready build/liveness.info ## package, health.sh and manual below DESTDIR and PREFIX (/usr/local)
 	@rm -rf build/wheel && .venv/bin/python -m build --no-isolation --wheel --outdir build/wheel . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 	@.venv/bin/python -m pip install --quiet --quiet --no-deps --no-index --no-compile --ignore-installed \
@@ -59,7 +64,7 @@ install: .venv/ready build/liveness.info ## package, health.sh and manual below 
 	@install -m 644 build/liveness.info build/liveness-cost.png '$(DESTDIR)$(PREFIX)/share/info'
 
 uninstall: ## take away what install put there
-	@find '$(DESTDIR)$(PREFIX)/lib' -path '*/liveness-*.dist-info/RECORD' | while read -r record; do \
+	@find '$(DESTDIR)$(PREFIX)/lib' -path '*/liveness_probe-*.dist-info/RECORD' | while read -r record; do \
 	  site=$$(dirname "$$(dirname "$$record")"); \
 	  cut -d, -f1 "$$record" | while read -r file; do rm -f "$$site/$$file"; done; \
 	  find "$$site/liveness" -name __pycache__ -prune -exec rm -rf {} +; \
@@ -74,4 +79,4 @@ clean: ## remove what the other targets made
 .venv/ready: setup.py pyproject.toml tests/venv.sh
 	@PYTHON='$(PYTHON)' sh tests/venv.sh
 
-.PHONY: help demo test check test-pythons test-frameworks e2e bench bench-e2e lint info html install uninstall clean
+.PHONY: help demo test check test-pythons test-frameworks e2e bench bench-e2e lint info html wheel install uninstall clean

@@ -11,7 +11,8 @@ if version is None:
     raise SystemExit("CHANGELOG.md: names no version")
 
 setup(
-    name="liveness",
+    # On PyPI, the name liveness belongs to another project.
+    name="liveness-probe",
     version=version[1],
     description="How a Python process tells Kubernetes that it is alive: a few small files, an exec probe in plain sh",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
@@ -75,10 +76,17 @@ setup(
     keywords="kubernetes liveness readiness startup probe heartbeat health daemon",
     classifiers=[
         "Development Status :: 4 - Beta",
+        "Framework :: Celery",
+        "Framework :: Django",
+        "Framework :: Flask",
         "Intended Audience :: Developers",
         "Intended Audience :: System Administrators",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Programming Language :: Unix Shell",
         "Topic :: System :: Monitoring",
         "Typing :: Typed",

@@ -39,7 +39,7 @@ def bare_python(folder: Path) -> str:
     for command in (
         ["build", "--no-isolation", "--wheel", "--outdir", wheels, ROOT],
         ["pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", "--find-links", wheels,
-         "--disable-pip-version-check", "liveness"],
+         "--disable-pip-version-check", "liveness-probe"],
     ):  # fmt: skip
         subprocess.run([sys.executable, "-m", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
     return str(python)

@@ -12,7 +12,7 @@ run() {
   shift 2
   home=build/frameworks/$name
   printf '\n== %s\n' "$name"
-  if ! [ -e "$home/ready" ]; then
+  if [ -z "$(find "$home/ready" -newer setup.py 2>/dev/null)" ]; then
     rm -rf "$home"
     .venv/bin/python -m venv "$home" || return 1
     "$home/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]' "$@" || return 1

@@ -18,7 +18,7 @@ find_python() {
 # run VERSION: its last line in $said. Fails if a test does.
 run() {
   home=build/pythons/$1
-  if ! [ -e "$home/ready" ]; then
+  if [ -z "$(find "$home/ready" -newer setup.py 2>/dev/null)" ]; then
     rm -rf "$home"
     "$python" -m venv "$home" || return 1
     "$home/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --editable '.[test]' || return 1

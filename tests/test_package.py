@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,14 +98,49 @@ def test_a_daemon_on_the_installed_package_is_probed_by_the_installed_script(ins
     assert subprocess.run(["health.sh", "-q"], env=environment, check=False).returncode == 1
 
 
-def test_install_puts_everything_below_its_root_and_uninstall_takes_it_away(source: Path, tmp_path: Path) -> None:
-    if shutil.which("makeinfo") is None:
-        pytest.skip("there is no makeinfo")
-    # The tools of the tests are those of this very interpreter.
+def dockerfile_steps(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^(COPY|RUN) (.*)$", text, re.MULTILINE)
+
+
+def test_the_steps_of_the_dockerfile_install_a_worker_and_a_probe_that_run(source: Path, tmp_path: Path) -> None:
+    tools_of_this_interpreter(source)
+    shutil.rmtree(source / "dist", ignore_errors=True)
+    run("make", "-C", source, "wheel")
+    venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+    environment = {"PATH": f"{tmp_path / 'venv' / 'bin'}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
+    app = tmp_path / "app"
+    app.mkdir()
+    steps = dockerfile_steps((ROOT / "examples/kubernetes/Dockerfile").read_text())
+    assert dockerfile_steps((ROOT / "README.md").read_text()) == steps[:3]
+    for verb, rest in steps:
+        if verb == "RUN":
+            subprocess.run(rest, shell=True, cwd=app, env={**os.environ, **environment}, check=True)
+            continue
+        *patterns, target = rest.split()
+        (app / target).mkdir(exist_ok=True)
+        for pattern in patterns:
+            (file,) = source.glob(pattern)
+            shutil.copy(file, app / target)
+    assert sorted(file.name for file in app.iterdir()) == ["worker.py", "worker_checks.py"]
+    found = "import liveness, worker_checks; print(liveness.__file__)"
+    python = tmp_path / "venv" / "bin" / "python"
+    said = subprocess.run([python, "-c", found], cwd=app, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(str(tmp_path / "venv"))
+    shutil.rmtree(source / ".venv")
+
+
+def tools_of_this_interpreter(source: Path) -> None:
+    """A .venv there whose Python is this one."""
     (source / ".venv" / "bin").mkdir(parents=True)
     (source / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (source / ".venv" / "bin" / "python").chmod(0o755)
     (source / ".venv" / "ready").touch()
+
+
+def test_install_puts_everything_below_its_root_and_uninstall_takes_it_away(source: Path, tmp_path: Path) -> None:
+    if shutil.which("makeinfo") is None:
+        pytest.skip("there is no makeinfo")
+    tools_of_this_interpreter(source)
     for target in ("install", "uninstall"):
         run("make", "-C", source, target, f"DESTDIR={tmp_path}", "PREFIX=/opt/x")
         files = {str(path.relative_to(tmp_path / "opt/x")) for path in tmp_path.rglob("*") if path.is_file()}

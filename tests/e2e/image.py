@@ -71,7 +71,7 @@ def _install_the_wheel(packages: Path) -> None:
     for command in (
         ["-m", "build", "--no-isolation", "--wheel", "--outdir", wheels, str(ROOT)],
         ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--find-links", wheels, "--no-compile",
-         "--disable-pip-version-check", "--target", str(packages), "liveness"],
+         "--disable-pip-version-check", "--target", str(packages), "liveness-probe"],
     ):  # fmt: skip
         subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(wheels)
