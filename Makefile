@@ -42,13 +42,15 @@ bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (ro
 lint: .venv/ready ## ruff, mypy and shellcheck; silent if all is well
 	@sh tests/lint.sh
 
+HTML = --html --css-include=doc/texinfo/manual.css --set-customization-variable FORMAT_MENU=menu
+
 info: build/liveness.info ## the manual for info
 html: build/liveness.html ## the manual as one page
 
-build/liveness.info build/liveness.html: doc/texinfo/liveness.texi
+build/liveness.info build/liveness.html: doc/texinfo/liveness.texi doc/texinfo/manual.css
 	@mkdir -p build
 	@command -v makeinfo >/dev/null || sh tests/tools.sh
-	@makeinfo --no-split $(if $(filter %.html,$@),--html) --output $@ $<
+	@makeinfo --no-split $(if $(filter %.html,$@),$(HTML)) --output $@ $<
 	@cp doc/texinfo/liveness-cost.png build/
 
 wheel: .venv/ready ## dist/liveness_probe-VERSION-py3-none-any.whl, for an image
