@@ -114,6 +114,17 @@ def node_text() -> str:
     return wall_and_cpu(head, node["wall, ms"], node["node's cpu, ms"], "@code{{{}}}")
 
 
+def middlewares_text() -> str:
+    """The table of the node Probes by HTTP."""
+    found = results("middlewares")
+    lines = ["@multitable @columnfractions .6 .4", "@headitem one request, without a server @tab microseconds"]
+    lines += [f"@item {name}, added @tab {spread(values)}" for name, values in found["added, us"].items()]
+    lines += [
+        f"@item {name} @tab {spread(values, 0)}" for name, values in found["request, us"].items() if "/livez" in name
+    ]
+    return "\n".join([*lines, "@end multitable"]) + "\n"
+
+
 def flask_text() -> str:
     """The tables of the node Flask."""
     flask = results("of_flask")
@@ -177,6 +188,7 @@ def main() -> None:
     put(MANUAL, "@c bench-checks: begin", "@c bench-checks: end", checks_text())
     put(MANUAL, "@c bench-flask: begin", "@c bench-flask: end", flask_text())
     put(MANUAL, "@c bench-django: begin", "@c bench-django: end", django_text())
+    put(MANUAL, "@c bench-middlewares: begin", "@c bench-middlewares: end", middlewares_text())
     put(MANUAL, "@c bench-e2e: begin", "@c bench-e2e: end", node_text())
     print(f"{DOC}/liveness-cost.svg, .png, README.md, {MANUAL.name}: written")
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import checks
+import middlewares
 import of_django
 import of_flask
 import plot
@@ -25,7 +26,14 @@ from stage import ROOT
 def test_the_figures_in_the_texts_are_those_that_were_measured(file: Path) -> None:
     texts = {
         plot.README: [plot.readme_text],
-        plot.MANUAL: [plot.manual_text, plot.node_text, plot.checks_text, plot.flask_text, plot.django_text],
+        plot.MANUAL: [
+            plot.manual_text,
+            plot.node_text,
+            plot.checks_text,
+            plot.flask_text,
+            plot.django_text,
+            plot.middlewares_text,
+        ],
     }[file]
     for text in texts:
         assert text() in file.read_text()
@@ -51,6 +59,8 @@ def test_what_was_measured_is_what_is_promised() -> None:
     assert flask["times a plain view"][f"a plain view, {of_flask.OURS}"]["median"] < 1.03
     healths = flask["three dependencies of 100 ms, ms"]
     assert healths[f"/z/health, {of_flask.OURS}"]["median"] < 1.2 * healths["one request to one of them"]["median"]
+    added = plot.results("middlewares")["added, us"]
+    assert all(added[f"{kind}, passes through"]["median"] < 2 for kind in ("WSGI", "ASGI"))
     assert plot.results("checks")["wall, ms"]["run of 100 checks"]["median"] < 100
 
 
@@ -83,6 +93,7 @@ def test_the_benchmarks_run(tmp_path: Path) -> None:
         (verbs.measure(str(tmp_path), 2), "verbs"),
         (checks.measure(str(tmp_path), 2), "checks"),
         (of_flask.measure(2), "of_flask"),
+        (middlewares.measure(str(tmp_path), 2), "middlewares"),
     ):
         kept = plot.results(name)
         for table, figures in measured.items():

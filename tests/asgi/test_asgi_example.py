@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,3 +36,12 @@ def test_it_serves_and_without_its_data_it_is_not_ready_and_alive(
         (tmp_path / "data").rmdir()
         assert server.get("/readyz").text == "liveness: u: not ready: data failed"
         assert server.get("/livez").text == "ok"
+
+
+def test_the_lines_of_the_readme_are_an_application_with_probes(tmp_path: Path, rundir: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (code,) = (block for block in blocks if "liveness.asgi" in block)
+    (tmp_path / "asgi_app.py").write_text(code)
+    environment = {"LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u"}
+    with Server(tmp_path, command=UVICORN, environment=environment) as server:
+        assert [server.get(path).text for path in ("/livez", "/readyz")] == ["ok", "ok"]
