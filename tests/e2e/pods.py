@@ -155,6 +155,27 @@ while True:
     time.sleep(0.1)
 """)))  # fmt: skip
 
+ends = pod("ends", container(python("""
+import signal
+
+def stop(number, frame):
+    print("served while draining:", served, flush=True)
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, stop)
+served = 0
+liveness.load([])
+liveness.set()
+liveness.drain(signal.SIGTERM, 4)
+while True:
+    if cue("end"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    if cue("lose"):
+        liveness.set(7, "lost")
+    served += os.path.exists("/state/ends-node/ready")
+    time.sleep(0.1)
+""")), terminationGracePeriodSeconds=20)  # fmt: skip
+
 # Without the startup probe, the first failure in those eight seconds would end it.
 slow = pod("slow", container(
     ["sh", "-c", 'printf "import time\\ndef health(): time.sleep(8)\\n" >/tmp/slow_checks.py; exec "$@"', "sh",

@@ -117,6 +117,29 @@ def test_who_is_not_ready_is_out_of_service_and_not_down(node: Node) -> None:
     assert node.restarts("drains") == 0
 
 
+def test_who_drains_is_out_of_service_works_on_and_then_stops_in_its_own_way(node: Node) -> None:
+    ready(node, pods.ends)
+    give_cue(node, pods.ends, "end")
+    until(lambda: not node.is_ready("ends"), 60)
+    # It was seen, and not only the end of the container.
+    event = Event("Unhealthy", "Readiness probe failed: liveness: ends-node: not ready: draining\n")
+    until(lambda: event in node.events("ends"))
+    restarted(node, pods.ends)
+    assert node.containers("ends")["app"]["lastState"]["terminated"]["exitCode"] == 0
+    assert served_while_draining(node, life=0) > 20
+    # The same when the signal is that of the kubelet.
+    ready(node, pods.ends)
+    give_cue(node, pods.ends, "lose")
+    restarted(node, pods.ends, 2)
+    assert node.containers("ends")["app"]["lastState"]["terminated"]["exitCode"] == 0
+    assert served_while_draining(node, life=1) > 20
+    ready(node, pods.ends)
+
+
+def served_while_draining(node: Node, life: int) -> int:
+    return int(node.logs("ends", life=life).rpartition("served while draining: ")[2])
+
+
 def test_a_startup_probe_holds_liveness_back_through_a_long_load(node: Node) -> None:
     ready(node, pods.slow)
     events = node.events("slow")
