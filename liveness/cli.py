@@ -13,13 +13,12 @@ import sys
 from liveness import __version__
 
 from . import names, probe
+from .arguments import Parser, number, seconds
 from .errors import BadArgument, LivenessError
-from .formats import LARGEST_TTL, whole_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
 
     from .status import Row
     from .unit import Unit
@@ -85,23 +84,8 @@ def _fail(text: str, status: int = 1) -> int:
 # Arguments
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line, with a suggestion for a mistyped word."""
-
-    def error(self, message: str) -> NoReturn:
-        import difflib
-
-        wrong = " ".join(message.rpartition(": ")[2].split()[:1]).strip("'\"")
-        if "invalid choice: " in message:
-            wrong = message.partition("invalid choice: ")[2].split(" ")[0].strip("'\"")
-        known = [name for action in self._actions for name in (*action.option_strings, *(action.choices or ()))]
-        close = difflib.get_close_matches(wrong, known, 1)
-        hint = f"did you mean {close[0]}? " if close and close[0] != wrong else ""
-        self.exit(2, f"{self.prog}: {message} ({hint}see {self.prog} -h)\n")
-
-
-def _parser(program: str) -> _Parser:
-    parser = _Parser(
+def _parser(program: str) -> Parser:
+    parser = Parser(
         prog=program,
         description="Show whether processes are healthy, and report the health of a process.",
         epilog=_EXIT_STATUS,
@@ -111,8 +95,8 @@ def _parser(program: str) -> _Parser:
     parser.add_argument("--version", action="version", version=f"liveness {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, action: Callable[[argparse.Namespace], int], about: str, several: bool = False) -> _Parser:
-        made: _Parser = commands.add_parser(
+    def command(name: str, action: Callable[[argparse.Namespace], int], about: str, several: bool = False) -> Parser:
+        made: Parser = commands.add_parser(
             name, help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False,
             epilog=_EXIT_STATUS,
         )  # fmt: skip
@@ -159,17 +143,17 @@ def _parser(program: str) -> _Parser:
         help="whose messages count: those of the main process, or of all that it starts (NotifyAccess=; default: main)",
     )  # fmt: skip
     made.add_argument(
-        "--watchdog", metavar="SECONDS", type=_seconds,
+        "--watchdog", metavar="SECONDS", type=seconds,
         help="the program must send WATCHDOG=1 at least this often (WatchdogSec=; default: no watchdog)",
     )  # fmt: skip
     made.add_argument(
-        "--stop-timeout", metavar="SECONDS", type=_seconds,
+        "--stop-timeout", metavar="SECONDS", type=seconds,
         help="how long the program may take after STOPPING=1 (TimeoutStopSec=; default: 90)",
     )  # fmt: skip
     made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
 
     made = command("set", _set, "declare a unit healthy or unhealthy")
-    made.add_argument("code", metavar="CODE", type=_number, help="0 for healthy, else an error code")
+    made.add_argument("code", metavar="CODE", type=number, help="0 for healthy, else an error code")
     made.add_argument("reason", metavar="REASON", nargs="*", default=[], help="text that the probe shows")
 
     command("ready", _ready, "declare a unit ready")
@@ -177,7 +161,7 @@ def _parser(program: str) -> _Parser:
     made.add_argument("reason", metavar="REASON", nargs="*", default=[], help="text that the probe shows")
 
     made = command("beat", _beat, "write a heartbeat for the process that loaded a unit")
-    made.add_argument("ttl", metavar="TTL", type=_number, help="seconds until the heartbeat is stale")
+    made.add_argument("ttl", metavar="TTL", type=number, help="seconds until the heartbeat is stale")
     made.add_argument("-n", metavar="NAME", dest="name", default="main", help="name of the heartbeat (default: main)")
 
     made = command("end-beat", _end_beat, "remove a heartbeat: its loop has ended")
@@ -185,16 +169,6 @@ def _parser(program: str) -> _Parser:
 
     command("reset", _reset, 'remove the state of a unit; the probe then says "not loaded"')
     return parser
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"not a whole number: {text}")
-    return int(text)
-
-
-def _seconds(text: str) -> int:
-    return whole_within("seconds", _number(text), 1, LARGEST_TTL)
 
 
 # The verdict
@@ -253,7 +227,7 @@ def _is_colored(when: str) -> bool:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import run, supervisor
+    from . import run
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -262,12 +236,15 @@ def _run(options: argparse.Namespace) -> int:
     given = {name: value for name, value in given.items() if value is not None}
     if given and not options.notify:
         options.parser.error(f"--{next(iter(given)).replace('_', '-')} needs --notify")
+    supervised = None
+    if options.notify:
+        from .supervisor import Settings
+
+        supervised = Settings(**given)
     # What this process has written must not come after what the program writes.
     _flush()
     try:
-        return run.run(
-            _unit(options), options.checks, command, supervisor.Settings(**given) if options.notify else None
-        )
+        return run.run(_unit(options), options.checks, command, supervised)
     except run.CannotRun as error:
         return _fail(f"liveness: {error}", error.status)
 

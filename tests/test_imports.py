@@ -16,7 +16,7 @@ PACKAGE = ROOT / "liveness"
 ROWS = {
     "errors": 0, "log": 0, "proc": 0,
     "names": 1, "formats": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1, "children": 1,
-    "directory": 2, "notify": 2,
+    "directory": 2, "notify": 2, "arguments": 2,
     "holder": 3, "verdict": 3, "mailbox": 3,
     "membership": 4, "probe": 4,
     "life": 5, "declarations": 5, "leases": 5,
