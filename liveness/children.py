@@ -57,6 +57,7 @@ class Children:
             # A group of its own: else the keys of a terminal would reach it twice, directly and through this process.
             os.setpgid(0, 0)
             if has_terminal:
+                # All signals are blocked here, SIGTTOU as well, which would stop it.
                 os.tcsetpgrp(0, os.getpid())
             # If this process is killed, the program must not go on with nobody to see it hang.
             _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

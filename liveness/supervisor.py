@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import select
 
-from . import notify
+from . import log, notify
 from .children import Children
+from .directory import why
+from .errors import LivenessError
 from .mailbox import Mail, Mailbox
 from .reported import Reported
 
@@ -55,8 +57,15 @@ class Supervisor:
             self._start(path, command)
             return self._follow()
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        try:
             self._mailbox.close()
             self._unit.reset()
+        except (LivenessError, OSError) as error:
+            # The exit status must still be that of the program.
+            log.warning("%s", error)
 
     def _start(self, path: str, command: Sequence[str]) -> None:
         os.environ["NOTIFY_SOCKET"] = self._mailbox.path
@@ -99,6 +108,9 @@ class Supervisor:
                     self._take(notify.parse(mail.data))
                     # Now, since the sender may wait until its message has had its effect.
                     self._reported.write()
+            except (OSError, ValueError) as error:
+                # /proc cannot be read, for example while the machine has no descriptor left.
+                self._reported.log_once("proc", f"a message is lost: {why(error)}")
             finally:
                 mail.close()
 

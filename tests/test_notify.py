@@ -326,6 +326,40 @@ def test_orphans_are_collected(start: Start) -> None:
     assert program.process.poll() is None
 
 
+def test_a_program_in_a_terminal_reads_from_it_and_gets_a_key_once(rundir: Path) -> None:
+    script = "trap 'echo interrupted' INT; read -r line; echo got $line; while :; do read -r line && exit 3; done"
+    command = [*RUN, "--", "sh", "-c", script]
+    environment = {**os.environ, "LIVENESS_RUNDIR": str(rundir), "LIVENESS_UNIT_NAME": "u", "PYTHONPATH": str(ROOT)}
+    # Makes a session of its own, with a terminal that reads what we write.
+    inside = f"import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn({command!r})))"
+    with subprocess.Popen(
+        [sys.executable, "-c", inside], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = b""
+
+        def hears(word: bytes) -> None:
+            nonlocal said
+            while word not in said:
+                more = os.read(process.stdout.fileno(), 1000)  # type: ignore[union-attr]
+                assert more, said
+                said += more
+
+        try:
+            for text, answer in ((b"hello\n", b"got hello"), (b"\x03", b"interrupted")):
+                process.stdin.write(text)
+                process.stdin.flush()
+                hears(answer)
+            process.stdin.write(b"end\n")
+            process.stdin.flush()
+            assert process.wait(20) == 3
+            assert said.count(b"interrupted") == 1
+        finally:
+            # The terminal goes with it, and what is in its session.
+            process.kill()
+
+
 @needs_root
 def test_as_the_first_process_of_a_container_it_does_the_same(rundir: Path, judge: Judge) -> None:
     need("unshare", "util-linux")
