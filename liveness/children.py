@@ -129,6 +129,9 @@ class Children:
             if not pid:
                 return
             self._last = self._ended[pid] = status
+            if pid == self._first.pid:
+                # Else it would warn at the end that nobody has waited for it.
+                self._first.returncode = os.waitstatus_to_exitcode(status)
 
     def exit_status(self) -> int | None:
         """
