@@ -43,6 +43,8 @@ setup(
             "celery",
             "certifi",
             "Django>=5.2",
+            "django-db-geventpool",
+            "django-redis",
             "django-stubs",
             "fastapi",
             "Flask",
@@ -52,6 +54,8 @@ setup(
             "hypothesis",
             "kubernetes-validate",
             "mypy",
+            # Later ones take every option of Django's own MySQL backend.
+            "mysql-connector-python<9.4",
             "psutil",
             "psycopg[binary,pool]",
             "pymemcache",

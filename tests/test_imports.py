@@ -30,8 +30,7 @@ ROWS = {
 # What else an integration may import: its framework, and the libraries that it is built on.
 LIBRARIES = {
     "flask": {"flask", "urllib3", "certifi"},
-    # psycopg: only where Django has loaded it.
-    "django": {"django", "asgiref", "psycopg"}, "celery": {"celery"}, "gunicorn": {"gunicorn"},
+    "django": {"django", "asgiref"}, "celery": {"celery"}, "gunicorn": {"gunicorn"},
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

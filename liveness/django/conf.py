@@ -1,11 +1,6 @@
-"""
-The settings, each with its default, read whenever they are asked for.
+"""The settings with their defaults, each read when it is used, so that ``override_settings`` works."""
 
-So ``override_settings`` works, and so does a settings module that is complete only later.
-"""
-
-from __future__ import annotations
-
+from functools import cache
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -15,57 +10,51 @@ from django.utils.module_loading import import_string
 from .. import endpoint
 from ..errors import BadArgument
 
-PREFIX = "DJK8S_"
-
 DEFAULTS: dict[str, Any] = {
-    # What is asked for a readiness verdict: dotted paths of classes.
+    # Dotted paths of the classes of the readiness probes.
     "DJK8S_READINESS_PROBES": ("liveness.django.probes.DatabaseProbe", "liveness.django.probes.MemcachedProbe"),
-    # Where the middleware answers: whole paths.
+    # The paths that the middleware answers, without a script prefix.
     "DJK8S_READY_PATHS": ("/readyz",),
     "DJK8S_HEALTH_PATHS": ("/healthz", "/livez"),
     # Seconds for each probe, and for all of them together.
     "DJK8S_TIMEOUT": endpoint.DEADLINE,
-    # The state unit that is judged, too: its name, or True for the default one.
+    # A state unit whose verdict also counts: its name, or True for the default one.
     "DJK8S_UNIT": None,
 }
-_PATHS = ("DJK8S_READY_PATHS", "DJK8S_HEALTH_PATHS")
 
 
 class Settings:
-    """
-    The settings as attributes; ``DJK8S_READINESS_PROBES`` gives the classes themselves.
-
-    Raises ImportError for a class that cannot be imported, and AttributeError for a name that is no setting.
-    """
+    """The settings as attributes. Raises ImportError for the path of a probe, and AttributeError for a name."""
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith(PREFIX):
-            raise AttributeError(f"{name}: not a setting of ours, which begin with {PREFIX}")
+        if not name.startswith("DJK8S_"):
+            raise AttributeError(f"{name}: not a setting of liveness.django (they begin with DJK8S_)")
         value = getattr(django_settings, name, DEFAULTS[name]) if name in DEFAULTS else getattr(django_settings, name)
         if name == "DJK8S_READINESS_PROBES":
             return [_imported(entry) for entry in _listed(name, value)]
-        # Letter by letter a plain string would be paths, too, and "/" the first of them.
-        return (value,) if name in _PATHS and isinstance(value, str) else value
+        # The characters of a plain string would each be a path, "/" among them.
+        return (value,) if name.endswith("_PATHS") and isinstance(value, str) else value
 
 
 settings = Settings()
 
 
-def paths(name: str) -> list[str]:
-    """
-    The paths in a setting.
-
-    Raises ImproperlyConfigured for what no request could be for: one that does not begin with a slash.
-    """
-    found = _listed(name, getattr(settings, name))
-    for path in found:
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise ImproperlyConfigured(f"{name}: {path!r}: not a path from the root (write '/readyz')")
+@cache
+def paths() -> dict[str, bool]:
+    """For each path that the middleware answers, whether for readiness. Raises ImproperlyConfigured for a bad path."""
+    found = {}
+    for name, is_ready in (("DJK8S_READY_PATHS", True), ("DJK8S_HEALTH_PATHS", False)):
+        for path in _listed(name, getattr(settings, name)):
+            if not isinstance(path, str) or not path.startswith("/"):
+                raise ImproperlyConfigured(f"{name}: {path!r}: not a path from the root (write '/readyz')")
+            found[path] = is_ready
+    if not found:
+        raise ImproperlyConfigured("DJK8S_READY_PATHS, DJK8S_HEALTH_PATHS: no path (nothing would be answered)")
     return found
 
 
 def timeout() -> float:
-    """Seconds for each probe and for all. Raises ImproperlyConfigured for what is no time."""
+    """Seconds for each probe and for all. Raises ImproperlyConfigured for an invalid time."""
     value = settings.DJK8S_TIMEOUT
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
         raise ImproperlyConfigured(f"DJK8S_TIMEOUT: {value!r}: must be seconds, more than 0")
@@ -73,7 +62,7 @@ def timeout() -> float:
 
 
 def joined() -> endpoint.Joined:
-    """The unit that is judged, too. Raises ImproperlyConfigured for a name that cannot be."""
+    """The unit whose verdict also counts. Raises ImproperlyConfigured for an invalid name."""
     try:
         return endpoint.Joined(settings.DJK8S_UNIT)
     except BadArgument as error:
@@ -81,18 +70,14 @@ def joined() -> endpoint.Joined:
 
 
 def _listed(name: str, value: Any) -> list[Any]:
-    if isinstance(value, str):
-        return [value]
     try:
-        return list(value)
+        return [value] if isinstance(value, str) else list(value)
     except TypeError:
-        raise ImproperlyConfigured(f"{name}: {value!r}: neither a string nor a list of them") from None
+        raise ImproperlyConfigured(f"{name}: {value!r}: neither a string nor a list of strings") from None
 
 
 def _imported(entry: Any) -> Any:
-    if not isinstance(entry, str):
-        return entry
     try:
-        return import_string(entry)
+        return import_string(entry) if isinstance(entry, str) else entry
     except ImportError as error:
         raise ImportError(f"DJK8S_READINESS_PROBES: {entry!r}: cannot be imported: {error}") from error

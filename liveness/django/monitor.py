@@ -1,18 +1,11 @@
-"""
-A Monitor in the worker: it runs the readiness probes, and health.sh reads their result.
-
-    from liveness.django import monitor
-    monitor.start()
-
-So an exec probe costs one empty shell, and does not start a second Django.
-"""
-
-from __future__ import annotations
+"""A Monitor in the worker: it runs the readiness probes, and the exec probe health.sh reads their result."""
 
 import logging
 import os
 import sys
 import threading
+import warnings
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
@@ -27,15 +20,11 @@ from ..errors import BadArgument, LivenessError
 from ..holder import find_holder
 from ..unit import Unit, find
 
-_MANAGE = {"manage.py", "django-admin", "django-admin.exe"}
-
-# What this process is to a unit: it has just loaded it, it holds it or descends from its holder, or neither.
-_NEW_HOLDER, _MEMBER, _STRANGER = "new holder", "member", "stranger"
-
+logger = logging.getLogger("liveness")
 # The Monitors that start() has started, by process and directory of the unit.
 _monitors: dict[tuple[int, str], monitor.Monitor] = {}
-# Held by start().
-_lock = threading.Lock()
+# Held by start(), one in each process: a fork may come while another thread holds it.
+_locks: dict[int, threading.Lock] = {}
 
 
 def start(
@@ -49,12 +38,10 @@ def start(
 
     ``unit`` is the unit that the setting DJK8S_UNIT names if None, else the default unit. A unit that no living process
     holds is loaded, and declared healthy; it is not ready before the Monitor has its first result. A unit that this
-    process or an ancestor holds is left as it is. With ``declare`` it is also declared healthy, unless ``set`` was
-    called before.
+    process or an ancestor holds is only declared healthy with ``declare``, and only if ``set`` was not called before.
 
-    Returns None, and starts nothing, if another process holds the unit, which is logged. Also in ``AppConfig.ready()``
-    for a command of manage.py, such as migrate or probe, which must not report for the worker. If the worker itself is
-    such a command, call this in its handle().
+    Returns None, and starts nothing, if another process holds the unit, which is logged, and in ``AppConfig.ready()``
+    of a command of manage.py, which must not report for the worker. A worker that is a command calls this in handle().
 
     Raises ImproperlyConfigured for wrong settings, and LivenessError if the state cannot be read or written. In
     ``AppConfig.ready()``, which runs in every program that sets up Django, a LivenessError is logged instead.
@@ -66,11 +53,19 @@ def start(
         return _start(interval, unit, declare, options)
     if _is_command():
         return None
+    # Django advises against queries in AppConfig.ready(). Those of the probes are wanted.
+    warnings.filterwarnings("ignore", "Accessing the database during app initialization", RuntimeWarning)
     try:
         return _start(interval, unit, declare, options)
     except LivenessError as error:
-        logging.getLogger("liveness").error("liveness: no Monitor was started: %s", error)
+        logger.error("liveness: no Monitor was started: %s", error)
         return None
+
+
+def _is_command() -> bool:
+    program = PurePath(sys.argv[0] if sys.argv else "")
+    is_manage = program.name in ("manage.py", "django-admin", "django-admin.exe")
+    return is_manage or program.parts[-2:] == ("django", "__main__.py")
 
 
 def _start(
@@ -80,13 +75,9 @@ def _start(
     from . import readiness
 
     chosen = _unit(unit)
-    with _lock:
-        key = os.getpid(), chosen.path
-        for pid, path in list(_monitors):
-            if pid != key[0]:
-                # Inherited through fork: it does not run here.
-                del _monitors[pid, path]
-        known = _monitors.get(key)
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        # Those of a parent, inherited through fork, do not run here.
+        known = _monitors.get((os.getpid(), chosen.path))
         if known is not None and known.is_running:
             return known
         # timeout_ttl=0: nobody waits for the Monitor, so it may wait for a probe that timed out the last time.
@@ -95,26 +86,15 @@ def _start(
         # So that the imports of the probes are done now: if a pool forks while a thread imports a module, its children
         # wait for ever when they import that module.
         run(asked.checks, asked.timeout)
-        role = _take(chosen)
-        if role == _STRANGER:
+        was_loaded = _load_if_free(chosen)
+        if was_loaded is None:
             return None
-        _monitors[key] = made.start()
-        if role == _NEW_HOLDER or (declare and not _is_declared(chosen)):
-            chosen.set()
+        _monitors[os.getpid(), chosen.path] = made.start()
+        # An error file that cannot be read may contain an alarm.
+        with suppress(Unreadable):
+            if was_loaded or (declare and chosen.life.directory.read("error") is None):
+                chosen.set()
         return made
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _is_command() -> bool:
-    program = PurePath(sys.argv[0]) if sys.argv else PurePath()
-    return program.name in _MANAGE or program.parts[-2:] == ("django", "__main__.py")
 
 
 def _unit(wanted: str | bool | Unit | None) -> Unit:
@@ -129,36 +109,22 @@ def _unit(wanted: str | bool | Unit | None) -> Unit:
         raise ImproperlyConfigured(f"DJK8S_UNIT: {error}") from error
 
 
-def _take(unit: Unit) -> str:
+def _load_if_free(unit: Unit) -> bool | None:
     """
-    Loads the unit if no living process holds it. Returns what this process is to the unit then.
+    Whether the unit was loaded, since no living process held it. None if a process without a part in this one holds it.
 
     Raises LivenessError if the holder cannot be determined: it is perhaps alive, and must not be replaced.
     """
-    if not proc.LINUX:
-        unit.load()
-        return _NEW_HOLDER
     try:
-        holder = find_holder(unit.life.directory)
+        holder = find_holder(unit.life.directory) if proc.LINUX else None
         if holder is None:
             unit.load()
-            return _NEW_HOLDER
+            return True
         if holder == os.getpid() or proc.descends_from(proc.myself(), holder):
-            return _MEMBER
+            return False
     except (OSError, Unreadable) as error:
         raise LivenessError(f"{unit.path}: cannot tell which process holds this unit: {why(error)}") from error
-    logging.getLogger("liveness").warning(
-        "liveness: %s: process %d, which is alive, holds this unit: no Monitor was started in process %d (in a pool "
-        "the parent loads the unit; another program needs another unit name)",
-        unit.path,
-        holder,
-        os.getpid(),
-    )
-    return _STRANGER
-
-
-def _is_declared(unit: Unit) -> bool:
-    try:
-        return unit.life.directory.read("error") is not None
-    except Unreadable:
-        return True
+    text = "liveness: %s: process %d, which is alive, holds this unit: no Monitor was started in process %d (%s)"
+    hint = "in a pool the parent loads the unit; another program needs another unit name"
+    logger.warning(text, unit.path, holder, os.getpid(), hint)
+    return None

@@ -1,36 +1,23 @@
-"""
-What is asked for a readiness verdict, and how a probe says no.
-
-    class QueueProbe(ReadinessProbe):
-        def ready(self, request):
-            if queue.is_full():
-                raise NotReady("queue: full")
-"""
-
-from __future__ import annotations
+"""The readiness probes, and how a probe reports that the application is not ready."""
 
 import abc
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 
-from django.http import HttpResponse
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
 
 from .. import endpoint
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    from .database import Database
-
-
-_SQLITE = "django.db.backends.sqlite3"
-# What connects by its parameters alone; another might ask a database or a cache for them.
-_PLAIN = {_SQLITE, "django.db.backends.postgresql", "django.db.backends.mysql", "django.db.backends.oracle"}
+from .cache import Servers, memcached_servers, redis_servers
+from .database import has_database, query_alias, require
 
 
 class NotReady(Exception):
-    """The application cannot serve now: the text and the HTTP status of the answer."""
+    """The application cannot serve requests now. Has the text and the HTTP status of the response."""
 
-    # For a subclass that does not call ours.
+    # For a subclass that does not call our __init__.
     content: str = "Not ready"
     status: int = endpoint.UNAVAILABLE
 
@@ -40,192 +27,125 @@ class NotReady(Exception):
         self.status = status
 
     def response(self) -> HttpResponse:
-        """The answer to an HTTP probe. Django does not log it as an error of the request, nor mail it to the admins."""
-        try:
-            # Below 200 no client would take it for the answer.
+        """The response to an HTTP probe. An invalid status becomes 503, an invalid text "Not ready"."""
+        # A mistake in a refusal must not become a traceback.
+        with suppress(Exception):
+            # No client takes a status below 200 for a final response.
             if int(self.status) >= 200:
-                return response(self.content, self.status)
-        except Exception:
-            # What is no status, or no text, must not become the traceback of an error.
-            pass
-        return response(self.content if isinstance(self.content, (str, bytes)) else "Not ready", endpoint.UNAVAILABLE)
-
-
-def response(text: object, status: int) -> HttpResponse:
-    """The answer of a probe: plain text that nobody keeps, with its length. Raises ValueError for a bad status."""
-    content = text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
-    made = HttpResponse(content, status=int(status), headers=_headers(content))
-    # Django logs every 5xx as an error, but for one that says it has been logged. Ours is, when the state changes.
-    made._has_been_logged = True  # type: ignore[attr-defined]
-    return made
+                return _response(self.content, self.status)
+        return _response(self.content if isinstance(self.content, (str, bytes)) else "Not ready", endpoint.UNAVAILABLE)
 
 
 def answer(refusal: NotReady | None) -> HttpResponse:
-    """The answer of a probe: what was refused, or that all is well."""
-    return HttpResponse(_OK, headers=_OK_HEADERS) if refusal is None else refusal.response()
+    """The response to an HTTP probe: 200 and Ok, or what the refusal says."""
+    return HttpResponse(b"Ok", headers=_HEADERS | {"Content-Length": "2"}) if refusal is None else refusal.response()
 
 
-def _headers(content: bytes) -> dict[str, str]:
-    return {"Content-Type": "text/plain", "Content-Length": str(len(content)), **endpoint.HEADERS}
+# The cache middleware of Django before 5.2.15 caches a response that has "no-store" alone.
+_HEADERS = {"Content-Type": "text/plain", "Cache-Control": "private, max-age=0, no-store"}
 
 
-_OK = b"Ok"
-_OK_HEADERS = _headers(_OK)
+def _response(text: object, status: int) -> HttpResponse:
+    content = text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")
+    response = HttpResponse(content, status=int(status), headers=_HEADERS | {"Content-Length": str(len(content))})
+    # Else Django logs each 5xx as an error of the request, and mails it. Ours is logged when the state changes.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 class ReadinessProbe(abc.ABC):
     """
-    One thing to ask before work is taken. One instance serves for the life of the process.
+    One condition for taking requests. One instance serves the whole process, and never runs twice at the same time.
 
-    It runs in a thread of its own, which closes the connections to databases and caches that it has opened there, and
-    at most once at a time: who asks meanwhile gets the same answer.
+    It runs in a thread whose connections to databases and caches are its own, and are closed at its end.
     """
 
-    #: What is answered if it raises anything but NotReady, or gives no answer in time.
+    #: The text of the response if the probe raises anything but NotReady, or does not finish in time.
     unavailable = "Not ready"
+    #: If False, a failure is logged as degraded, and the application stays ready.
+    critical = True
 
     @abc.abstractmethod
     def ready(self, request: HttpRequest | None) -> object:
-        """
-        Raises NotReady if the application is not. What it returns does not matter; a coroutine is awaited.
-
-        ``request`` is that of one who asks, or None in a command and in a Monitor.
-        """
+        """Raises NotReady. What it returns is ignored. ``request`` is None in a command and in a Monitor."""
 
 
-class DatabaseProbe(ReadinessProbe):
-    """Every configured database takes a new connection, and answers a query on it."""
+class ServersProbe(ReadinessProbe):
+    """Asks several servers, at the same time unless a subclass overrides ``ready``."""
 
-    unavailable = "db: could not connect to database"
-    #: That which is asked now, for who wants to end it.
-    asking: Database | None = None
-
-    def is_local(self) -> bool:
-        """All are SQLite: there is nobody but the disk to wait for, and no thread is needed that could be given up."""
-        return self._has_only({_SQLITE})
-
-    def is_alone(self) -> bool:
-        """It uses no connection but those that it makes, and closes, itself."""
-        return self._has_only(_PLAIN)
-
-    def _has_only(self, engines: set[str]) -> bool:
-        from django.db import connections
-
-        configured = {database["ENGINE"] for database in connections.settings.values()}
-        return type(self).ready is DatabaseProbe.ready and configured <= engines
+    @abc.abstractmethod
+    def servers(self) -> Servers:
+        """The servers, read once. Raises ImproperlyConfigured for wrong settings."""
 
     def ready(self, request: HttpRequest | None) -> None:
-        """Raises NotReady if one does not."""
-        from django.db import connections
-
-        from .database import Database
-
+        """Asks one server after the other. Raises NotReady if one does not answer."""
         try:
-            for alias in connections:
-                with Database(alias) as database:
-                    self.asking = database
-                    database.ask()
+            for ask in self.servers().values():
+                ask()
         except Exception as error:
             raise NotReady(self.unavailable) from error
-        finally:
-            self.asking = None
+
+
+class DatabaseProbe(ServersProbe):
+    """Each database takes a new connection, and answers a query. Aliases without a database are skipped."""
+
+    unavailable = "db: could not connect to database"
+    #: The aliases of the databases. Default: all.
+    databases: Iterable[str] | None = None
+
+    def servers(self) -> Servers:
+        """Raises ImproperlyConfigured if ``databases`` contains an alias without a database."""
+        named = filter(has_database, connections) if self.databases is None else self.databases
+        return {alias: partial(query_alias, alias) for alias in require(named, f"{type(self).__name__}.databases")}
 
 
 class MigrationProbe(ReadinessProbe):
-    """
-    No migration is unapplied. It looks until that is so, once; for it imports every migration there is.
-
-    For more databases than the default one, make a subclass with others.
-    """
+    """No migration is unapplied. After it has passed once it does not look again: it imports every migration."""
 
     unavailable = "db: could not look for unapplied migrations"
-    #: The aliases of those to look at.
-    databases: tuple[str, ...] = ("default",)
+    #: The aliases of the databases.
+    databases: Iterable[str] = ("default",)
 
     def __init__(self) -> None:
-        self._is_over = False
+        """Raises ImproperlyConfigured if ``databases`` contains an alias without a database."""
+        self._aliases = require(self.databases, f"{type(self).__name__}.databases")
+        self._has_passed = False
 
     def ready(self, request: HttpRequest | None) -> None:
-        """Raises NotReady while there is one, or if that cannot be found out."""
-        if self._is_over:
+        """Raises NotReady if a migration is unapplied, or if that cannot be found out."""
+        if self._has_passed:
             return
+        from django.db.migrations.executor import MigrationExecutor
+
         try:
-            unapplied = [step for alias in self.databases for step in _unapplied(alias)]
+            executors = [MigrationExecutor(connections[alias]) for alias in self._aliases]
+            unapplied = [executor.migration_plan(executor.loader.graph.leaf_nodes()) for executor in executors]
         except Exception as error:
             raise NotReady(self.unavailable) from error
-        if unapplied:
+        if any(unapplied):
             raise NotReady("db: there are unapplied migrations")
-        # Though it took longer than anybody waits, the next to ask finds this.
-        self._is_over = True
+        # Even if this run has taken too long, the next one passes at once.
+        self._has_passed = True
 
 
-def _unapplied(alias: str) -> list[object]:
-    from django.db.migrations.executor import MigrationExecutor
-
-    from .database import limited, shut
-
-    connection = limited(alias)
-    try:
-        executor = MigrationExecutor(connection)
-        return list(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-    finally:
-        shut(connection)
-
-
-class MemcachedProbe(ReadinessProbe):
-    """Every server of every memcached cache answers, asked one by one without the cache's client."""
+class MemcachedProbe(ServersProbe):
+    """Each server of each memcached cache answers. It is asked without the client of the cache."""
 
     unavailable = "cache: could not connect to cache"
 
-    def is_local(self) -> bool:
-        """No cache is memcached: there is nobody to wait for."""
-        from .memcached import aliases
-
-        try:
-            return type(self).ready is MemcachedProbe.ready and not any(True for _ in aliases())
-        except Exception:
-            # Of one that cannot be imported nobody knows.
-            return False
-
-    def ready(self, request: HttpRequest | None) -> None:
-        """Raises NotReady if one does not."""
-        from .memcached import ask, servers
-
-        try:
-            for server in servers():
-                ask(server)
-        except Exception as error:
-            raise NotReady(self.unavailable) from error
+    def servers(self) -> Servers:
+        """Empty in a project without memcached."""
+        return memcached_servers()
 
 
-class RedisProbe(ReadinessProbe):
-    """Every server of every Redis cache of Django's own backend answers a PING. Not among the default probes."""
+class RedisProbe(ServersProbe):
+    """Each server of each Redis cache, of Django or django-redis, answers a PING. Not among the default probes."""
 
     unavailable = "cache: could not connect to redis"
 
-    def ready(self, request: HttpRequest | None) -> None:
-        """Raises NotReady if one does not."""
-        from django.core.cache import caches
-        from django.core.cache.backends.redis import RedisCache
-
-        try:
-            for alias in caches:
-                cache = caches.create_connection(alias)
-                if isinstance(cache, RedisCache):
-                    _ping(cache)
-        except Exception as error:
-            raise NotReady(self.unavailable) from error
-
-
-def _ping(cache: object) -> None:
-    from . import conf
-
-    client = cache._cache  # type: ignore[attr-defined]
-    limits = {"socket_connect_timeout": conf.timeout(), "socket_timeout": conf.timeout()}
-    for url in client._servers:
-        # A pool of our own: one that the application has used up says nothing of the server.
-        pool = client._pool_class.from_url(url, **{**client._pool_options, **limits})
-        try:
-            client._client(connection_pool=pool).ping()
-        finally:
-            pool.disconnect()
+    def servers(self) -> Servers:
+        """Raises ImproperlyConfigured in a project without a Redis cache."""
+        found = redis_servers()
+        if not found:
+            raise ImproperlyConfigured("RedisProbe: CACHES has no Redis cache (remove it from DJK8S_READINESS_PROBES)")
+        return found

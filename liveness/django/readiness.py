@@ -1,260 +1,168 @@
-"""
-The verdicts on this application: its readiness probes, each as a Check that is made once, and the unit it has joined.
-
-One Readiness serves the whole process, so that a probe that hangs costs one thread, whoever asks.
-"""
-
-from __future__ import annotations
+"""The verdicts on this application: of its readiness probes, and of the unit that it has joined."""
 
 import logging
 import threading
-import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.dispatch import receiver
+from django.http import HttpRequest
 
 from .. import endpoint
 from ..checks import TIMED_OUT, Check, Result, run
+from ..probe import Verdict
 from . import conf
-from .database import LIMIT, Left, cut_off, let_go, shut_all, use_own
-from .probes import DatabaseProbe, MemcachedProbe, NotReady, ReadinessProbe
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-    from ..probe import Verdict
+from .cache import Server
+from .database import LIMIT, hang_up, own_connections
+from .probes import NotReady, ReadinessProbe, ServersProbe
 
 logger = logging.getLogger("djk8s.probe")
 
 
+class ProbeCheck(Check):
+    """A Check of a probe, or of one server of a probe. Its changes go to the log of the probes."""
+
+    def __init__(self, name: str, probe: ReadinessProbe, ask_server: Server | None, **limits: float) -> None:
+        # A class that was only registered as a ReadinessProbe has none of its attributes.
+        super().__init__(name, self._ask, critical=getattr(probe, "critical", True), **limits)
+        self._probe, self._ask_server = probe, ask_server
+        # Of the last request. It stays until the next one: a thread that begins late must still find it.
+        self.request: HttpRequest | None = None
+        self._refusal: NotReady | None = None
+        self._connections: Sequence[BaseDatabaseWrapper] = ()
+        self._log_lock, self._has_passed = threading.Lock(), True
+
+    def refusal(self, result: Result) -> NotReady | None:
+        """What the result means for the response; None if the application is ready."""
+        if result.passed or not self.critical:
+            return None
+        known = None if result.outcome == TIMED_OUT else self._refusal
+        return known or NotReady(getattr(self._probe, "unavailable", ReadinessProbe.unavailable))
+
+    def _ask(self) -> object:
+        try:
+            with own_connections() as self._connections:
+                answer: Any = self._ask_server() if self._ask_server else self._probe.ready(self.request)
+        except BaseException as error:
+            raise self._refused(error) from None
+        return self._awaited(answer) if hasattr(answer, "__await__") else None
+
+    async def _awaited(self, answer: Any) -> None:
+        # The ORM works in a thread of this context. That of the process may be waiting for another probe, or does not
+        # exist in a forked child; and its connections would stay open.
+        async with ThreadSensitiveContext():
+            own = own_connections()
+            self._connections = await sync_to_async(own.__enter__)()
+            try:
+                await answer
+            except BaseException as error:
+                raise self._refused(error) from None
+            finally:
+                await sync_to_async(own.__exit__)(None, None, None)
+
+    def _refused(self, error: BaseException) -> NotReady:
+        """Keeps a refusal for the response. Returns the exception for the Check, which has the text for the log."""
+        self._refusal = error if isinstance(error, NotReady) else None
+        text = _text(error)
+        # Without the frames of the probe, in which a connection may be open.
+        chain: BaseException | None = error
+        while chain is not None:
+            cause = chain.__cause__ or chain.__context__
+            chain.__cause__ = chain.__context__ = chain.__traceback__ = None
+            chain = cause
+        return NotReady(text)
+
+    def _log(self, result: Result) -> None:
+        if result.outcome == TIMED_OUT and result.duration > LIMIT:
+            for connection in self._connections:
+                hang_up(connection)
+        with self._log_lock:
+            has_changed = result.passed is not self._has_passed
+            self._has_passed = result.passed
+        # A logging handler that raises must not change a response.
+        with suppress(Exception):
+            if has_changed and result.passed:
+                logger.warning("%s: ready again", self.name)
+            elif has_changed:
+                # The texts of database drivers have several lines.
+                reason = " ".join(result.reason.removeprefix("NotReady: ").split())
+                logger.error("%s: %s: %s", self.name, "not ready" if self.critical else "degraded", reason)
+
+
 class Readiness:
     """
-    The probes with their limits: ``timeout`` seconds for each and for all, and ``timeout_ttl`` as a Check has it.
+    The readiness probes, as Checks with the ``timeout`` of the settings, also for all of them together.
 
-    Raises ImproperlyConfigured if there is no probe, or something else among them.
+    One serves the whole process, so that a probe that hangs costs one thread, however many requests come. Raises
+    ImproperlyConfigured if there is no probe, or something else in its place.
     """
 
     def __init__(self, probes: Iterable[ReadinessProbe], timeout_ttl: float = endpoint.TIMEOUT_TTL) -> None:
         self.probes = list(probes)
         if not self.probes:
-            raise ImproperlyConfigured("DJK8S_READINESS_PROBES: no probe at all: who asks would learn nothing")
+            raise ImproperlyConfigured("DJK8S_READINESS_PROBES: no probe (without one nothing would be checked)")
         self.timeout = conf.timeout()
         self.checks: list[ProbeCheck] = []
-        for probe in self.probes:
+        for number, probe in enumerate(self.probes):
             if not isinstance(probe, ReadinessProbe):
                 raise ImproperlyConfigured(f"DJK8S_READINESS_PROBES: {probe!r}: not a ReadinessProbe")
-            self.checks.append(ProbeCheck(self._name_of(probe), probe, self.timeout, timeout_ttl))
+            same = sum(type(other).__name__ == type(probe).__name__ for other in self.probes[:number])
+            name = type(probe).__name__ + (f" {same + 1}" if same else "")
+            self.checks += _checks(name, probe, {"timeout": self.timeout, "timeout_ttl": timeout_ttl})
         self._unit = conf.joined()
-        self._has_unit = bool(self._unit)
-        self._unit_news = _News("the unit")
-
-    def _name_of(self, probe: ReadinessProbe) -> str:
-        name = type(probe).__name__
-        number = sum(type(other).__name__ == name for other in self.probes[: len(self.checks)])
-        return f"{name} {number + 1}" if number else name
 
     def live(self) -> NotReady | None:
-        """Why the process is not alive; None if it is, which without a unit it is whenever it can be asked."""
-        return self._of_unit(self._unit.live()) if self._has_unit else None
+        """The refusal of the unit if it is not alive. None means alive, or that no unit is joined."""
+        return refusal_of(self._unit.live())
 
     def ready(self, request: HttpRequest | None = None) -> NotReady | None:
-        """What the first probe in the order of the settings said that is not ready; None if all are."""
-        refusal = self._of_unit(self._unit.ready()) if self._has_unit else None
+        """The refusal of the unit, or of the first critical probe in the order of the settings. None means ready."""
+        refusal = refusal_of(self._unit.ready())
         if refusal is not None:
             return refusal
-        said = {check: check.ask_here() for check in self.checks if check.is_local()}
-        said.update(self._ask([check for check in self.checks if check not in said], request))
-        return next((said[check] for check in self.checks if said[check] is not None), None)
-
-    def _ask(self, checks: list[ProbeCheck], request: HttpRequest | None) -> dict[ProbeCheck, NotReady | None]:
-        for check in checks:
-            check.asked.request = request
-        results = run(checks, self.timeout).results
-        return {check: check.refusal(result) for check, result in zip(checks, results, strict=True)}
-
-    def _of_unit(self, verdict: Verdict | None) -> NotReady | None:
-        if verdict is None:
-            return None
-        self._unit_news.tell(verdict.healthy, verdict.reason)
-        return None if verdict else NotReady(str(verdict))
+        for check in self.checks:
+            check.request = request
+        results = run(self.checks, self.timeout).results
+        refusals = (check.refusal(result) for check, result in zip(self.checks, results, strict=True))
+        return next((refusal for refusal in refusals if refusal is not None), None)
 
 
-class ProbeCheck(Check):
-    """A Check of a readiness probe, whose news are for the logger of the probes."""
+def refusal_of(verdict: Verdict | None) -> NotReady | None:
+    """The refusal of a unit, whose text is the line of health.sh; None for a good verdict, and for no unit."""
+    return None if verdict is None or verdict else NotReady(str(verdict))
 
-    __slots__ = ("_news", "asked")
 
-    def __init__(self, name: str, probe: ReadinessProbe, timeout: float, timeout_ttl: float) -> None:
-        self.asked = _Asked(probe)
-        self._news = _News(name)
-        super().__init__(name, self.asked, timeout=timeout, timeout_ttl=timeout_ttl)
-
-    def _begin(self) -> Any:
-        self.asked.cut_off_a_hang()
-        return super()._begin()
-
-    def _end(self, flight: Any, outcome: str, reason: str) -> None:
-        self.asked.left.close_unless_awaited()
-        super()._end(flight, outcome, reason)
-
-    def _answer(self, flight: Any, asked: float, limit: float | None) -> Result:
-        with self.asked.left.waiting():
-            return super()._answer(flight, asked, limit)
-
-    def is_local(self) -> bool:
-        """It waits for nobody, and needs no thread."""
-        probe = self.asked.probe
-        # One that was only registered as a probe may have no more than ready().
-        return isinstance(probe, (DatabaseProbe, MemcachedProbe)) and probe.is_local()
-
-    def ask_here(self) -> NotReady | None:
-        """Asks in this thread, which keeps its connections. What was refused, or None."""
+def _checks(name: str, probe: ReadinessProbe, limits: dict[str, float]) -> list[ProbeCheck]:
+    """A Check of the probe, or one of each of its servers, so that they are asked at the same time."""
+    if isinstance(probe, ServersProbe) and type(probe).ready is ServersProbe.ready:
         try:
-            self.asked.probe.ready(None)
-        except NotReady as refusal:
-            self._news.tell(False, _text(refusal))
-            return refusal
-        self._news.tell(True, "")
-        return None
-
-    def refusal(self, result: Result) -> NotReady | None:
-        """What is answered for a result; None if it passed."""
-        if result.passed:
-            return None
-        said = None if result.outcome == TIMED_OUT else self.asked.refusal
-        return said or NotReady(getattr(self.asked.probe, "unavailable", ReadinessProbe.unavailable))
-
-    def _log(self, result: Result) -> None:
-        said = "" if result.outcome == TIMED_OUT else self.asked.said
-        self._news.tell(result.passed, said or result.reason)
-
-
-class _Asked:
-    """What a check calls: asks the probe, and keeps what it refused with."""
-
-    __slots__ = ("_began", "_own", "left", "probe", "refusal", "request", "said")
-
-    def __init__(self, probe: ReadinessProbe) -> None:
-        self.probe = probe
-        # What it has used.
-        self.left = Left()
-        # That of the last who asked. It stays until the next: a thread that begins late must still find it.
-        self.request: HttpRequest | None = None
-        # That of the last run, if it was one.
-        self.refusal: NotReady | None = None
-        # What the last run raised, for the log, with what was behind it.
-        self.said = ""
-        self._began: float | None = None
-        # The connections of the run that is under way.
-        self._own: list[Any] = []
-
-    def cut_off_a_hang(self) -> None:
-        """Ends a question to a database that nobody waits for any more, so that a new one can be asked."""
-        began = self._began
-        if began is not None and time.monotonic() - began > LIMIT:
-            for wrapper in list(self._own):
-                cut_off(wrapper.connection)
-            asking = getattr(self.probe, "asking", None)
-            if asking is not None:
-                asking.cut_off()
-
-    def __call__(self) -> object:
-        answer: Any = None
-        has_failed = is_alone = False
-        self._began = time.monotonic()
-        try:
-            is_alone = isinstance(self.probe, DatabaseProbe) and self.probe.is_alone()
-            if is_alone:
-                with self.left.by_this_thread():
-                    self.probe.ready(self.request)
-            else:
-                self._own = use_own()
-                answer = self.probe.ready(self.request)
-        except BaseException as error:
-            has_failed = True
-            self._keep(error)
-        finally:
-            if not is_alone:
-                shut_all()
-            self._own = []
-            self._began = None
-        if has_failed:
-            raise self._again()
-        # Any other value means nothing; but a coroutine has not even looked.
-        return self._awaited(answer) if hasattr(answer, "__await__") else None
-
-    async def _awaited(self, answer: Any) -> None:
-        has_failed = False
-        # What it does with a database happens in a thread of this context's: that of the process may have been left
-        # behind by a fork, or be waiting for somebody else's probe; and nobody could close its connections.
-        async with ThreadSensitiveContext():
-            self._began = time.monotonic()
-            self._own = await sync_to_async(use_own)()
-            try:
-                await answer
-            except BaseException as error:
-                has_failed = True
-                self._keep(error)
-            finally:
-                await sync_to_async(shut_all)()
-                self._own = []
-                self._began = None
-        if has_failed:
-            raise self._again()
-
-    def _keep(self, error: BaseException) -> None:
-        self.refusal = error if isinstance(error, NotReady) else None
-        self.said = _text(error)
-        let_go(error)
-
-    def _again(self) -> NotReady:
-        """For the check, which wants an exception: not the one that is kept, which would have its frames again."""
-        return NotReady(self.said)
-
-
-class _News:
-    """Logs one line when something ceases to be well, and one when it is again."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._is_well = True
-        self._lock = threading.Lock()
-
-    def tell(self, is_well: bool, reason: str) -> None:
-        if is_well is self._is_well:
-            return
-        with self._lock:
-            if is_well is self._is_well:
-                return
-            self._is_well = is_well
-        # A handler that raises is no reason for an answer to fail.
-        try:
-            if is_well:
-                logger.warning("%s: ready again", self._name)
-            else:
-                # The text of a database driver has several lines.
-                logger.error("%s: not ready: %s", self._name, " ".join(reason.split()))
+            servers = probe.servers().items()
+            return [ProbeCheck(f"{name} ({server})", probe, ask, **limits) for server, ask in servers]
+        except ImproperlyConfigured:
+            raise
         except Exception:
-            pass
+            pass  # ready() raises it again at each request, and it is logged.
+    return [ProbeCheck(name, probe, None, **limits)]
 
 
 def _text(error: BaseException) -> str:
-    """For the log: what a probe raised, and what was behind it."""
-    try:
-        if not isinstance(error, NotReady):
-            return f"{type(error).__name__}: {error}"
-        cause = error.__cause__
-        return str(error) if cause is None else f"{error} ({type(cause).__name__}: {cause})"
-    except Exception:
-        # Of some exceptions the text cannot be had.
-        return type(error).__name__
+    """For the log: the exception of a probe, and the cause of a refusal."""
+    # An exception may have no text.
+    with suppress(Exception):
+        if isinstance(error, NotReady):
+            return f"{error} ({_text(error.__cause__)})" if error.__cause__ else str(error)
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
 
 
 def configured(timeout_ttl: float = endpoint.TIMEOUT_TTL) -> Readiness:
-    """A new one as the settings have it. Raises ImproperlyConfigured, or ImportError for a bad dotted path."""
+    """A new Readiness as in the settings. Raises ImproperlyConfigured, or ImportError for a bad dotted path."""
     probes = []
     for make in conf.settings.DJK8S_READINESS_PROBES:
         try:
@@ -264,22 +172,13 @@ def configured(timeout_ttl: float = endpoint.TIMEOUT_TTL) -> Readiness:
     return Readiness(probes, timeout_ttl)
 
 
-_current: Readiness | None = None
-
-
+@cache
 def current() -> Readiness:
-    """That of this process, with the settings of now. Raises what configured() does."""
-    global _current
-    found = _current
-    if found is None:
-        found = _current = configured()
-    return found
+    """The Readiness of this process, with the settings of now. Raises what configured() raises."""
+    return configured()
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    global _current
-    if setting.startswith(conf.PREFIX):
-        _current = None
-
-
-setting_changed.connect(_forget, dispatch_uid="liveness.django.readiness")
+@receiver(setting_changed)
+def _forget(**_: object) -> None:
+    conf.paths.cache_clear()
+    current.cache_clear()

@@ -1,7 +1,5 @@
 """For include(): livez, healthz and readyz."""
 
-from __future__ import annotations
-
 from django.urls import path
 
 from .views import LivenessView, ReadinessView

@@ -1,10 +1,4 @@
-"""
-The same answers as views, for who wants them in a URLconf, or behind the other middleware.
-
-Behind it a probe meets whatever it does: a Host header that is not allowed, a redirect to HTTPS, a session.
-"""
-
-from __future__ import annotations
+"""The same responses as views, for a URLconf. They come after all middleware."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +16,7 @@ from .probes import ReadinessProbe, answer
 
 
 class _ProbeView(View):
-    """Asked by nobody who is logged in, and in no transaction: a database that is away is no matter of the way here."""
+    """Needs no login, and no transaction: it must also respond while the database is down."""
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
@@ -37,33 +31,29 @@ class LivenessView(_ProbeView):
     """200 and Ok; 503 if the unit that the application has joined is not alive."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The answer to GET, and to HEAD."""
+        """The response to GET and HEAD."""
         return answer(readiness.current().live())
 
 
 class ReadinessView(_ProbeView):
-    """
-    200 and Ok if every probe says so; else the text and status of the first that does not.
+    """200 and Ok if all probes pass: those of the settings, of a subclass, or of ``as_view(probes=[...])``."""
 
-    The probes are those of the settings, or others in a subclass, or ``as_view(probes=[...])``.
-    """
-
-    #: Of probes of its own; None: those of the settings.
-    readiness: readiness.Readiness | None = None
+    #: For probes of its own; None for those of the settings.
+    own_readiness: readiness.Readiness | None = None
 
     @classproperty
     def probes(cls) -> Sequence[ReadinessProbe]:
-        """The probes, made once."""
+        """The probes of the settings, made once."""
         return readiness.current().probes
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
-        """Raises ImproperlyConfigured for no probes, or for what is none, and ImportError for a bad dotted path."""
+        """The view function. Raises ImproperlyConfigured for invalid probes, ImportError for a bad dotted path."""
         probes = initkwargs.get("probes", cls.probes)
         if probes is not readiness.current().probes:
-            initkwargs["readiness"] = readiness.Readiness(probes)
+            initkwargs["own_readiness"] = readiness.Readiness(probes)
         return super().as_view(**initkwargs)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The answer to GET, and to HEAD."""
-        return answer((self.readiness or readiness.current()).ready(request))
+        """The response to GET and HEAD."""
+        return answer((self.own_readiness or readiness.current()).ready(request))

@@ -63,12 +63,13 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Sets what is configured in DATABASES, for this process and this test."""
     from django.db.utils import ConnectionHandler
 
-    from liveness.django import database
+    from liveness.django import database, probes
 
     def configure(**configured: Any) -> ConnectionHandler:
         handler = ConnectionHandler(configured)
         monkeypatch.setattr(django.db, "connections", handler)
-        monkeypatch.setattr(database, "connections", handler)
+        for module in (database, probes):
+            monkeypatch.setattr(module, "connections", handler)
         return handler
 
     return configure

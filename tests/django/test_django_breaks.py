@@ -229,11 +229,11 @@ TICKS = """
 import threading, time
 import django
 django.setup()
-from liveness.django.database import Database
+from liveness.django.database import new_connection, query
 
 def ask():
     try:
-        Database("default").ask()
+        query(new_connection("default"))
     except Exception as error:
         print("ended:", error)
 
@@ -306,7 +306,7 @@ def test_a_unit_is_not_ready_before_its_database_was_asked(
     thread.join()
     try:
         assert said <= {"not loaded", "not set", "not ready"}
-        until(lambda: judge("u", "ready") == "not ready: DatabaseProbe timed out (monitor)")
+        until(lambda: judge("u", "ready") == "not ready: DatabaseProbe (default) timed out (monitor)")
         assert judge("u").startswith("healthy")
     finally:
         started[0].stop()

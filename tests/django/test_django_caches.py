@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from services import Memcached, Redis, Silence
 from stage import until
 
-from liveness.django.memcached import Server, address, ask
+from liveness.django.cache import address, ask
 from liveness.django.probes import MemcachedProbe, ReadinessProbe, RedisProbe
 from liveness.django.readiness import Readiness
 
 DOWN = "cache: could not connect to cache"
+PLAIN = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 BACKENDS = ("PyMemcacheCache", "PyLibMCCache")
 
 
@@ -31,8 +34,7 @@ def caching(location: object, backend: str = "PyMemcacheCache", **options: Any) 
         "LOCATION": location,
         "OPTIONS": options,
     }
-    plain = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-    return override_settings(CACHES={"default": plain, "shared": configured})
+    return override_settings(CACHES={"default": PLAIN, "shared": configured})
 
 
 def said(probe: ReadinessProbe | None = None) -> str:
@@ -158,7 +160,7 @@ def test_nobody_is_asked_where_there_is_no_memcached() -> None:
         caches = {"default": {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": "redis://127.0.0.1:1"}}
         with override_settings(CACHES=caches):
             made = Readiness([MemcachedProbe()])
-            assert made.checks[0].is_local()
+            assert made.checks == []
             assert made.ready() is None
 
 
@@ -177,31 +179,92 @@ def test_an_answer_that_ends_early_is_none(silence: Silence) -> None:
         thread = threading.Thread(target=hang_up)
         thread.start()
         with pytest.raises(OSError, match="not the answer of a memcached"):
-            ask(Server(server.getsockname()))
+            ask(server.getsockname())
         thread.join()
 
 
-def redis_caching(*locations: str) -> Any:
-    backend = "django.core.cache.backends.redis.RedisCache"
-    return override_settings(CACHES={"default": {"BACKEND": backend, "LOCATION": list(locations)}})
+DJANGO, DJANGO_REDIS = "django.core.cache.backends.redis.RedisCache", "django_redis.cache.RedisCache"
+REDIS_DOWN = "cache: could not connect to redis"
+
+each_redis_backend = pytest.mark.parametrize("backend", [DJANGO, DJANGO_REDIS])
 
 
-def test_redis_is_asked_by_a_probe_that_one_must_ask_for(redis: Redis) -> None:
+def redis_caching(backend: str, *locations: str, **options: Any) -> Any:
+    return override_settings(
+        CACHES={"default": {"BACKEND": backend, "LOCATION": list(locations), "OPTIONS": options}, "plain": PLAIN}
+    )
+
+
+@each_redis_backend
+def test_every_redis_is_asked_by_a_probe_that_is_not_among_the_defaults(redis: Redis, backend: str) -> None:
     with Redis(password="secret") as other:
-        with redis_caching(redis.location, other.location):
+        with redis_caching(backend, redis.location, other.location):
             assert said(RedisProbe()) == "Ok"
             other.stop()
-            assert said(RedisProbe()) == "cache: could not connect to redis"
+            assert said(RedisProbe()) == REDIS_DOWN
             assert said() == "Ok"
         other.start()
-        with redis_caching(other.location.replace("secret", "wrong")):
-            assert said(RedisProbe()) == "cache: could not connect to redis"
+        with redis_caching(backend, other.location.replace("secret", "wrong")):
+            assert said(RedisProbe()) == REDIS_DOWN
 
 
-def test_a_redis_that_hangs_is_given_up_in_time(redis: Redis) -> None:
-    with redis_caching(redis.location):
+def test_the_options_of_a_redis_cache_are_those_of_the_probe() -> None:
+    with Redis(password="secret") as server:
+        plain = server.location.replace(":secret@", "")
+        pool = {"pool_class": "redis.BlockingConnectionPool", "timeout": 20, "max_connections": 1}
+        parser = {"parser_class": "redis.connection.DefaultParser", "serializer": "no.such.Serializer"}
+        cases: list[tuple[str, dict[str, Any]]] = [
+            (DJANGO, {"password": "secret", **pool, **parser}),
+            (DJANGO_REDIS, {"PASSWORD": "secret", "CONNECTION_POOL_KWARGS": {"max_connections": 1}}),
+            (DJANGO_REDIS, {"PASSWORD": "secret", "CLIENT_CLASS": "django_redis.client.ShardClient"}),
+        ]
+        for number, (backend, options) in enumerate(cases):
+            # django-redis keeps a pool for each URL, with the options that it saw first.
+            with redis_caching(backend, f"{plain[:-1]}{2 * number}", **options):
+                assert said(RedisProbe()) == "Ok"
+            with redis_caching(backend, f"{plain[:-1]}{2 * number + 1}"):
+                assert said(RedisProbe()) == REDIS_DOWN
+
+
+def test_a_semicolon_in_a_password_is_no_separator_for_django_redis() -> None:
+    with Redis(password="se;cret") as server:
+        configured = {"BACKEND": DJANGO_REDIS, "LOCATION": f"{server.location},{server.location}"}
+        with override_settings(CACHES={"default": configured}):
+            made = Readiness([RedisProbe()])
+            assert [check.name for check in made.checks] == ["RedisProbe (default 1)", "RedisProbe (default 2)"]
+            assert made.ready() is None
+
+
+def test_a_pool_that_the_application_has_used_up_says_nothing_of_redis(redis: Redis) -> None:
+    with redis_caching(DJANGO_REDIS, redis.location, CONNECTION_POOL_KWARGS={"max_connections": 1}):
+        cache: Any = caches["default"]
+        pool = cache.client.get_client().connection_pool
+        used = pool.get_connection()
+        assert said(RedisProbe()) == "Ok"
+        pool.release(used)
+
+
+@each_redis_backend
+def test_a_redis_that_hangs_is_given_up_in_time(redis: Redis, backend: str) -> None:
+    with redis_caching(backend, redis.location):
         redis.signal(signal.SIGSTOP)
         begin = time.monotonic()
-        assert said(RedisProbe()) == "cache: could not connect to redis"
+        assert said(RedisProbe()) == REDIS_DOWN
         assert time.monotonic() - begin < 1
         redis.signal(signal.SIGCONT)
+
+
+def test_a_redis_probe_with_no_redis_to_ask_is_refused_at_the_start() -> None:
+    with override_settings(CACHES={"default": PLAIN}), pytest.raises(ImproperlyConfigured, match="no Redis cache"):
+        Readiness([RedisProbe()])
+
+
+@each_redis_backend
+def test_a_url_that_cannot_be_parsed_puts_nothing_of_its_password_into_the_log(
+    redis: Redis, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_caching(backend, redis.location.replace("redis://", "redis://:hunter2#secret@")):
+        assert said(RedisProbe()) == REDIS_DOWN
+    (line,) = caplog.messages
+    assert "'default': LOCATION 1 is not a valid URL" in line
+    assert "hunter2" not in caplog.text

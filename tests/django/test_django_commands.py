@@ -105,7 +105,7 @@ def test_a_mistake_in_the_settings_is_1_and_says_which(tmp_path: Path) -> None:
     project = Project(tmp_path, DJK8S_READINESS_PROBES=[])
     done = project.manage("probe", "--ready")
     assert done.returncode == 1
-    assert done.stderr == ("CommandError: DJK8S_READINESS_PROBES: no probe at all: who asks would learn nothing\n")
+    assert done.stderr == "CommandError: DJK8S_READINESS_PROBES: no probe (without one nothing would be checked)\n"
     assert project.manage("probe", "--live").returncode == 0
 
 
@@ -221,13 +221,21 @@ def test_wait4db_goes_on_when_a_silent_database_speaks(tmp_path: Path, postgres:
     assert process.returncode == 0
 
 
+def test_wait4db_fails_at_once_for_an_alias_without_a_database(databases: Callable[..., Any]) -> None:
+    databases(default={})
+    begin = time.monotonic()
+    with pytest.raises(CommandError, match="DATABASES has no database 'default'"):
+        call_command("wait4db")
+    assert time.monotonic() - begin < 1
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["-t", "0"], "--timeout: 0: must be more than 0 seconds"),
         (["-s", "0"], "--stable: 0"),
         (["-i", "0"], "--interval: 0"),
-        (["-d", "other"], "'other' is not configured"),
+        (["-d", "other"], "DATABASES has no database 'other'"),
     ],
 )
 def test_what_wait4db_cannot_do_is_an_error(options: list[str], words: str) -> None:

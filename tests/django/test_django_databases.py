@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stage import until
 
 from liveness.checks import run
 from liveness.django import database, probes, readiness
-from liveness.django.database import Database, limited
+from liveness.django.database import close, new_connection, query
 from liveness.django.probes import DatabaseProbe, MigrationProbe, NotReady
 
 DOWN = "db: could not connect to database"
@@ -106,7 +107,7 @@ def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     postgres: Postgres, silence: Silence, databases: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = databases(default=silence.configured())
-    monkeypatch.setitem(database._LIMITS["postgresql"], "connect_timeout", 2)
+    monkeypatch.setitem(database._OPTIONS["django.db.backends.postgresql"], "connect_timeout", 2)
     made = readiness.Readiness([DatabaseProbe()])
     threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     gc.disable()
@@ -120,34 +121,6 @@ def test_a_thread_that_waits_for_a_dead_peer_does_not_wait_for_ever(
     # The name leads elsewhere now, while the connection of before is still open and still silent.
     handler.settings["default"].update(postgres.configured())
     until(lambda: made.ready() is None, 10)
-
-
-def of_connections(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """What happens to them from now on, each with the thread that does it."""
-    found: list[tuple[str, int]] = []
-
-    def noting(what: str, method: Callable[[Database], Any]) -> Callable[[Database], Any]:
-        def noted(self: Database) -> Any:
-            found.append((what, threading.get_ident()))
-            return method(self)
-
-        return noted
-
-    monkeypatch.setattr(Database, "_connect", noting("made", Database._connect))
-    monkeypatch.setattr(Database, "close", noting("closed", Database.close))
-    return found
-
-
-def test_one_is_closed_before_the_next_is_made_and_the_last_by_who_has_waited(
-    postgres: Postgres, databases: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    databases(default=postgres.configured(), other=postgres.configured(), third=postgres.configured())
-    found = of_connections(monkeypatch)
-    assert said() == "Ok"
-    assert [what for what, _ in found] == ["made", "closed"] * 3
-    *others, last = [thread for _, thread in found]
-    assert last == threading.get_ident()
-    assert last not in others
 
 
 def test_an_answer_that_nobody_waits_for_any_more_leaves_nothing_open(
@@ -203,7 +176,7 @@ def test_none_stays_open_until_another_probe_has_answered(
     before = len(os.listdir("/proc/self/fd"))
     asking.start()
     try:
-        check = next(check for check in made.checks if check.name == "DatabaseProbe")
+        check = next(check for check in made.checks if check.name == "DatabaseProbe (default)")
         until(lambda: check._last is not None)
         until(lambda: len(os.listdir("/proc/self/fd")) <= before)
         assert asking.is_alive()
@@ -224,81 +197,38 @@ def test_whoever_runs_the_checks_finds_everything_closed(postgres: Postgres, dat
         assert len(os.listdir("/proc/self/fd")) <= before
 
 
-def test_who_is_interrupted_as_he_begins_to_wait_does_not_wait() -> None:
-    class Interrupted(list[int]):
-        def append(self, pid: int) -> None:
-            super().append(pid)
-            raise InterruptedError
-
-    left = database.Left()
-    left._waiting = Interrupted()
-    with pytest.raises(InterruptedError), left.waiting():
-        pass
-    assert left._waiting == []
-
-
-def test_in_a_child_nobody_waits_who_has_waited_in_its_parent(
-    postgres: Postgres, databases: Configure, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    databases(default=postgres.configured())
-    found = of_connections(monkeypatch)
-    left = database.Left()
-    with left.waiting():
-        child = os.fork()
-        if not child:
-            with left.by_this_thread(), Database("default") as asked:
-                asked.ask()
-            was_open = "closed" not in dict(found)
-            left.close_unless_awaited()
-            os._exit(0 if was_open and "closed" in dict(found) else 1)
-        assert os.waitpid(child, 0)[1] == 0
-
-
 def test_the_limits_leave_the_options_of_the_project_alone(databases: Configure) -> None:
     options = {"connect_timeout": 17, "application_name": "shop", "pool": True}
-    handler = databases(default={"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": options})
-    found = limited("default").get_connection_params()
+    handler = databases(
+        default={"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": options},
+        other={"ENGINE": "django.db.backends.postgresql", "NAME": "x"},
+    )
+    found = new_connection("default").get_connection_params()
     assert (found["connect_timeout"], found["application_name"]) == (17, "shop")
-    assert found["tcp_user_timeout"] == 5000
+    assert new_connection("other").get_connection_params()["connect_timeout"] == 5
     # The pool is the application's.
-    assert "pool" not in limited("default").settings_dict["OPTIONS"]
+    assert "pool" not in new_connection("default").settings_dict["OPTIONS"]
     assert handler.settings["default"]["OPTIONS"] == options
+
+
+def test_an_engine_that_is_not_known_gets_no_options(databases: Configure) -> None:
+    engine = {"ENGINE": "mysql.connector.django", "NAME": "x", "OPTIONS": {"charset": "utf8mb4"}}
+    databases(default={**engine, "HOST": "127.0.0.1", "PORT": 1})
+    assert new_connection("default").settings_dict["OPTIONS"] == {"charset": "utf8mb4"}
+    # It is the server that is missed, and not an option.
+    with pytest.raises(Exception, match="connect to MySQL server"):
+        query(new_connection("default"))
 
 
 def test_a_connection_that_is_kept_between_two_questions_sits_in_no_transaction(
     postgres: Postgres, databases: Configure
 ) -> None:
     databases(default=postgres.configured())
-    with Database("default") as asked:
-        asked.ask()
-        assert postgres.run("SELECT state FROM pg_stat_activity WHERE usename = 'app'") == [("idle",)]
-        asked.ask()
-
-
-@pytest.mark.parametrize(
-    ("query", "text"),
-    [
-        ("SELECT 1/0", "division by zero"),
-        ("SELECT 1; SELECT 1/0", "division by zero"),
-        ("SELECT 1 WHERE false", "0 rows"),
-        ("SELECT 1; COPY (SELECT 1) TO STDOUT", "no row"),
-        ("COPY (SELECT 1) TO STDOUT", "no row"),
-        ("", "no row"),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", "terminat"),
-    ],
-)
-def test_what_is_not_one_row_is_an_error_and_the_next_question_begins_anew(
-    postgres: Postgres, databases: Configure, query: str, text: str
-) -> None:
-    """What a proxy in between may answer."""
-    databases(default=postgres.configured())
-    with Database("default") as asked:
-        asked._query, good = query, asked._query
-        with pytest.raises(Exception, match=text):
-            asked.ask()
-        asked._query = good
-        asked.ask()
-    until(lambda: postgres.sessions() == 0)
+    connection = new_connection("default")
+    query(connection)
+    assert postgres.run("SELECT state FROM pg_stat_activity WHERE usename = 'app'") == [("idle",)]
+    query(connection)
+    close(connection)
 
 
 TENANTS = """
@@ -362,10 +292,9 @@ def test_a_connection_of_the_thread_that_asks_stays_as_it_is(postgres: Postgres,
     handler["default"].close()
 
 
-def test_sqlite_is_asked_without_a_thread_and_leaves_no_file_open(databases: Configure, tmp_path: Path) -> None:
+def test_sqlite_leaves_no_file_open(databases: Configure, tmp_path: Path) -> None:
     handler = databases(default={**SQLITE, "NAME": tmp_path / "a"}, other={**SQLITE, "NAME": ":memory:"})
     made = readiness.Readiness([DatabaseProbe()])
-    assert made.checks[0].is_local()
     assert made.ready() is None
     assert [
         fd for fd in os.listdir("/proc/self/fd") if os.path.realpath(f"/proc/self/fd/{fd}") == f"{tmp_path}/a"
@@ -376,7 +305,7 @@ def test_sqlite_is_asked_without_a_thread_and_leaves_no_file_open(databases: Con
     assert refusal.content == DOWN
 
 
-def test_what_is_asked_without_a_thread_is_heard_in_its_turn(databases: Configure) -> None:
+def test_the_first_refusal_in_the_order_of_the_settings_is_heard(databases: Configure) -> None:
     class Refusing(probes.ReadinessProbe):
         def ready(self, request: object) -> None:
             raise NotReady("mine")
@@ -386,16 +315,6 @@ def test_what_is_asked_without_a_thread_is_heard_in_its_turn(databases: Configur
         refusal = readiness.Readiness(order).ready()
         assert refusal is not None
         assert refusal.content == text
-
-
-def test_only_a_probe_that_is_ours_is_asked_without_a_thread(databases: Configure, postgres: Postgres) -> None:
-    class Slow(DatabaseProbe):
-        def ready(self, request: object) -> None:
-            time.sleep(1)
-
-    assert not readiness.Readiness([Slow()]).checks[0].is_local()
-    databases(default={**SQLITE, "NAME": ":memory:"}, other=postgres.configured())
-    assert not readiness.Readiness([DatabaseProbe()]).checks[0].is_local()
 
 
 def test_a_connection_to_a_database_in_memory_is_closed_too(databases: Configure) -> None:
@@ -414,19 +333,122 @@ def test_a_connection_to_a_database_in_memory_is_closed_too(databases: Configure
 
 def test_an_alias_that_is_not_configured_is_an_error(databases: Configure) -> None:
     databases(default={**SQLITE, "NAME": ":memory:"})
-    with pytest.raises(Exception, match="'other' is not configured"):
-        Database("other")
+    with pytest.raises(ImproperlyConfigured, match="DATABASES has no database 'other'"):
+        new_connection("other")
 
 
-def test_no_database_at_all_is_not_ready_as_ever(databases: Configure) -> None:
-    databases()
+@pytest.mark.parametrize("empty", [{}, {"ENGINE": "django.db.backends.dummy"}])
+def test_an_alias_without_a_database_is_skipped(
+    postgres: Postgres, databases: Configure, empty: dict[str, Any]
+) -> None:
+    databases(default=empty, users=postgres.configured())
+    assert said() == "Ok"
+    databases(default=empty, users=postgres.configured(PORT=1))
     assert said() == DOWN
+    databases(default=empty)
+    assert said() == "Ok"
+
+
+def test_only_the_databases_that_a_probe_names_are_asked(postgres: Postgres, databases: Configure) -> None:
+    class Mine(DatabaseProbe):
+        databases = ("default",)
+
+    databases(default=postgres.configured(), reports=postgres.configured(PORT=1))
+    assert said(Mine()) == "Ok"
+    assert said() == DOWN
+
+
+@pytest.mark.parametrize("kind", [DatabaseProbe, MigrationProbe])
+@pytest.mark.parametrize("names", ["other", ("default", "other"), ("default", "nowhere")])
+def test_a_probe_of_a_database_that_does_not_exist_is_refused_at_the_start(
+    databases: Configure, kind: type[DatabaseProbe], names: Any
+) -> None:
+    databases(default={**SQLITE, "NAME": ":memory:"}, nowhere={})
+    mine = type("Mine", (kind,), {"databases": names})
+    with pytest.raises(ImproperlyConfigured, match=r"Mine\.databases: DATABASES has no database '(other|nowhere)'"):
+        readiness.Readiness([mine()])
+
+
+def test_a_database_that_is_not_critical_degrades_and_is_named_in_the_log(
+    postgres: Postgres, databases: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Reports(DatabaseProbe):
+        databases = ("reports",)
+        critical = False
+
+    class Essential(DatabaseProbe):
+        databases = ("default",)
+
+    databases(default=postgres.configured(), reports=postgres.configured(PORT=1))
+    made = readiness.Readiness([Reports(), Essential()])
+    assert made.ready() is None
+    assert made.ready() is None
+    (line,) = caplog.messages
+    assert line.startswith("Reports (reports): degraded: ")
+    assert run(made.checks).verdict == "degraded"
+
+
+class Delay:
+    """Between a database and its clients: each piece of data arrives a while later."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self._to, self._seconds = port, seconds
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._open = [self._server]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                one = self._server.accept()[0]
+            except OSError:
+                return
+            other = socket.create_connection(("127.0.0.1", self._to))
+            self._open += [one, other]
+            for pair in ((one, other), (other, one)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                time.sleep(self._seconds)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        for one in self._open:
+            one.close()
+
+
+@pytest.fixture
+def delay(postgres: Postgres) -> Iterator[Delay]:
+    """The round trip takes 40 ms."""
+    made = Delay(postgres.port, 0.02)
+    yield made
+    made.close()
+
+
+def test_databases_far_away_are_asked_at_the_same_time_and_the_log_names_the_one_that_fails(
+    postgres: Postgres, databases: Configure, delay: Delay, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = {f"far{number}": postgres.configured(PORT=delay.port) for number in range(6)}
+    databases(default=postgres.configured(), **far)
+    before = threading.active_count()
+    assert said() == "Ok"
+    until(lambda: threading.active_count() <= before + 2 * len(far))
+    databases(default=postgres.configured(), **far, broken=postgres.configured(PORT=1))
+    assert said() == DOWN
+    (line,) = caplog.messages
+    assert line.startswith("DatabaseProbe (broken): not ready: OperationalError: ")
 
 
 def test_a_driver_that_is_missing_is_not_ready(databases: Configure) -> None:
     databases(default={"ENGINE": "django.db.backends.mysql", "NAME": "x"})
     with pytest.raises(ImproperlyConfigured):
-        limited("default")
+        new_connection("default")
     assert said() == DOWN
 
 

@@ -101,15 +101,21 @@ def test_a_probe_is_answered_before_anything_else_has_a_say(strict: Server, path
     assert (answer.status, answer.text) == (200, "Ok")
     assert answer.headers["content-type"] == "text/plain"
     assert answer.headers["content-length"] == "2"
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cache-control"] == "private, max-age=0, no-store"
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("HEAD", "/livez"), ("POST", "/readyz"), ("GET", "/livez/"), ("GET", "/readyz/x"), ("GET", "/"), ("GET", "/live")],
+    [("POST", "/livez"), ("POST", "/readyz"), ("GET", "/livez/"), ("GET", "/readyz/x"), ("GET", "/"), ("GET", "/live")],
 )
 def test_everything_else_passes_through(strict: Server, method: str, path: str) -> None:
     assert strict.get(path, method=method, headers={"Host": "example.org"}).status == 301
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_head_is_answered_as_get_without_the_body(strict: Server, path: str) -> None:
+    answer = strict.get(path, method="HEAD", headers={"Host": "10.0.0.7:8000"})
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "2")
 
 
 def test_what_breaks_behind_the_middleware_breaks(strict: Server) -> None:

@@ -45,6 +45,20 @@ def test_settings_urls_and_a_probe_of_ones_own_work_as_shown(tmp_path: Path) -> 
             assert (server.get(path).status, server.get(path).text) == (503, "queue: too long")
 
 
+def test_a_database_that_may_be_away_is_left_out_or_degrades_as_shown(tmp_path: Path, postgres: Postgres) -> None:
+    databases = {"default": {}, "users": postgres.configured(), "reports": postgres.configured(PORT=1)}
+    names = ["probes.Reports", "probes.EssentialDatabases"]
+    project = Project(tmp_path, DATABASES=databases, DJK8S_READINESS_PROBES=names)
+    project.write("probes.py", example("django-databases"))
+    refused = project.manage("probe", "--ready")
+    assert "EssentialDatabases.databases: DATABASES has no database 'default'" in refused.stderr
+    databases["default"] = postgres.configured()
+    project = Project(tmp_path, DATABASES=databases, DJK8S_READINESS_PROBES=names)
+    with project.serve() as server:
+        assert server.get("/readyz").status == 200
+        assert "Reports (reports): degraded: " in server.log.read_text()
+
+
 def test_the_hook_for_celery_works_as_shown(tmp_path: Path, rundir: Path, redis: Redis) -> None:
     project = Project(tmp_path)
     app = f"from celery import Celery\napp = Celery('shop', broker={redis.location!r})\n"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import inspect
-import weakref
 from typing import Any
 
 import pytest
@@ -53,9 +51,17 @@ def passed_on(request: HttpRequest) -> HttpResponse:
 
 def ask(path: str, probe: ProbeMiddleware | None = None) -> tuple[int, str]:
     request = HttpRequest()
-    request.method, request.path = "GET", path
+    request.method, request.path_info = "GET", path
     answer = (probe or ProbeMiddleware(passed_on))(request)
     return answer.status_code, answer.content.decode()
+
+
+def test_the_response_to_head_has_the_length_of_the_body_and_no_body() -> None:
+    request = HttpRequest()
+    for path in ("/livez", "/readyz"):
+        request.method, request.path_info = "HEAD", path
+        answer = ProbeMiddleware(passed_on)(request)
+        assert (answer.status_code, answer.content, answer["Content-Length"]) == (200, b"", "2")
 
 
 def probing(*names: str) -> Any:
@@ -115,7 +121,7 @@ def test_a_probe_without_ready_cannot_be_made() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        ({"DJK8S_READINESS_PROBES": []}, ImproperlyConfigured, "no probe at all"),
+        ({"DJK8S_READINESS_PROBES": []}, ImproperlyConfigured, "no probe "),
         ({"DJK8S_READINESS_PROBES": ["django.http.HttpRequest"]}, ImproperlyConfigured, "not a ReadinessProbe"),
         ({"DJK8S_READINESS_PROBES": ["django.http.HttpResponseRedirect"]}, ImproperlyConfigured, "cannot be made"),
         ({"DJK8S_READINESS_PROBES": [7]}, ImproperlyConfigured, "cannot be made"),
@@ -154,6 +160,15 @@ def test_a_plain_string_is_one_path_and_one_probe() -> None:
         assert ask("r") == (200, "passed on")
 
 
+def test_a_subclass_may_answer_for_itself() -> None:
+    class Draining(ProbeMiddleware):
+        def ready(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("draining", status=503)
+
+    assert ask("/readyz", Draining(passed_on)) == (503, "draining")
+    assert ask("/livez", Draining(passed_on)) == (200, "Ok")
+
+
 def test_the_root_is_answered_only_by_who_asked_for_that() -> None:
     with override_settings(DJK8S_HEALTH_PATHS=["/"]):
         assert ask("/") == (200, "Ok")
@@ -181,6 +196,8 @@ def test_a_middleware_that_was_made_before_reads_settings_again_when_they_change
 def test_a_mistake_within_a_test_is_not_raised_where_settings_are_changed() -> None:
     probe = ProbeMiddleware(passed_on)
     with override_settings(DJK8S_READINESS_PROBES=[]), pytest.raises(ImproperlyConfigured):
+        ask("/readyz", probe)
+    with override_settings(DJK8S_READY_PATHS="readyz"), pytest.raises(ImproperlyConfigured):
         ask("/x", probe)
     assert ask("/x", probe) == (200, "passed on")
 
@@ -197,7 +214,7 @@ def test_the_middleware_is_of_the_kind_of_what_it_stands_before() -> None:
 def test_one_who_hangs_up_does_not_take_the_answer_from_another() -> None:
     probe = ProbeMiddleware(passed_on_async)
     request = HttpRequest()
-    request.method, request.path = "GET", "/readyz"
+    request.method, request.path_info = "GET", "/readyz"
 
     async def two_of_whom_one_hangs_up() -> bytes:
         first, second = (asyncio.ensure_future(probe(request)) for _ in range(2))
@@ -208,12 +225,6 @@ def test_one_who_hangs_up_does_not_take_the_answer_from_another() -> None:
     # Each time in another event loop.
     for _ in range(3):
         assert asyncio.run(two_of_whom_one_hangs_up()) == b"Ok"
-
-
-def test_a_middleware_that_nobody_holds_goes() -> None:
-    gone = weakref.ref(ProbeMiddleware(passed_on))
-    gc.collect()
-    assert gone() is None
 
 
 def test_probes_are_made_once_for_middleware_and_views() -> None:

@@ -127,7 +127,7 @@ def test_a_refusal_that_is_kept_holds_nothing_of_what_was_worked_on() -> None:
     try:
         made = readiness.Readiness([Holding()])
         assert made.ready() is not None
-        assert made.checks[0].asked.refusal is not None
+        assert made.checks[0]._refusal is not None
         until(lambda: gone[0]() is None)
     finally:
         gc.enable()
