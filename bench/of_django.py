@@ -3,13 +3,11 @@ What probes cost in Django, beside django-kubernetes, which had the same setting
 
     python bench/of_django.py [ROUNDS]
 
-Writes bench/of_django.json. In each of 200 rounds unless told, one process asks both, in an order of chance: the
-handler of WSGI, with the middleware of the one and of the other, for something that passes through, for /livez, and for
-/readyz with SQLite and with a PostgreSQL that is started for it; microseconds of one request. All run on one core; with
-PostgreSQL on all cores, too, one request at a time with a pause before each, as a kubelet asks, and without a pause.
-PostgreSQL is asked in three times as many rounds, since it starts a process each time, which takes now more, now less.
-Then, in a quarter of the rounds, the commands: CPU and wall time of one manage.py probe --live of each, and of
-health.sh, in milliseconds.
+Writes bench/of_django.json. In each round (default: 200) each package gets one request of each kind, in random order.
+A path that passes through and /livez are asked in one process, through the WSGI handler, on one core. /readyz is asked
+as a kubelet asks: over HTTP from gunicorn with one worker, each time on a new connection after a pause, with SQLite and
+with a PostgreSQL that is started for it. The figures are microseconds of one request. Then, in a quarter of the rounds,
+the commands: CPU and wall time of one manage.py probe --live of each package, and of health.sh, in milliseconds.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +54,7 @@ execute_from_command_line(sys.argv)
 """
 
 
-def ask(
-    database: dict[str, Any], paths: dict[str, str], rounds: int, each: int, pause: float = 0
-) -> dict[str, list[float]]:
+def ask(database: dict[str, Any], paths: dict[str, str], rounds: int, each: int) -> dict[str, list[float]]:
     """In a process of its own, in a folder with urls.py: microseconds of one request, for each path and package."""
     sys.path.insert(0, "")
 
@@ -96,7 +93,7 @@ def ask(
             handler = WSGIHandler()
         for what, path in paths.items():
             functions[f"{what}, {name}"] = asking(handler, path)
-    return calls(functions, each, rounds, pause)
+    return calls(functions, each, rounds)
 
 
 def requests(folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -104,22 +101,42 @@ def requests(folder: Path, rounds: int) -> dict[str, list[float]]:
 
     (folder / "urls.py").write_text(URLS)
     sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(folder / "db.sqlite3")}
-    paths = {"passes through": "/hello", "/livez": "/livez", "/readyz, SQLite": "/readyz"}
     cores = os.sched_getaffinity(0)
-    # To wake another core takes as long as what is compared, and now and then is needed and now and then not.
+    # Waking another core takes as long as what is compared, and is needed only now and then.
     os.sched_setaffinity(0, {max(cores)})
     try:
-        found = _apart(folder, sqlite, paths, rounds, 100)
-        with Postgres() as postgres:
-            asked = {"/readyz, PostgreSQL, one core": "/readyz"}
-            found.update(_apart(folder, postgres.configured(), asked, rounds * 3, 3))
+        found = _apart(folder, sqlite, {"passes through": "/hello", "/livez": "/livez"}, rounds, 100)
     finally:
         os.sched_setaffinity(0, cores)
+    found.update(as_a_kubelet(folder, "/readyz, SQLite", sqlite, rounds))
     with Postgres() as postgres:
-        for what, each, pause in (("", 1, PAUSE), (", without a pause", 3, 0)):
-            asked = {f"/readyz, PostgreSQL{what}": "/readyz"}
-            found.update(_apart(folder, postgres.configured(), asked, rounds * 3, each, pause))
+        # PostgreSQL starts a process each time, which takes now more, now less.
+        found.update(as_a_kubelet(folder, "/readyz, PostgreSQL", postgres.configured(), rounds * 2))
     return found
+
+
+def as_a_kubelet(folder: Path, what: str, database: dict[str, Any], rounds: int) -> dict[str, list[float]]:
+    """Microseconds of one request over HTTP for each package."""
+    from project import Project
+
+    with ExitStack() as servers:
+        functions = {}
+        for name, package in PACKAGES.items():
+            home = folder / f"{database['ENGINE']} {package}"
+            home.mkdir()
+            middleware = [f"{package}.middleware.ProbeMiddleware"]
+            project = Project(home, database, MIDDLEWARE=middleware, INSTALLED_APPS=[package])
+            functions[f"{what}, {name}"] = _asking_server(servers.enter_context(project.serve()))
+        return calls(functions, 1, rounds, PAUSE)
+
+
+def _asking_server(server: Any) -> Callable[[], object]:
+    def once() -> None:
+        if server.get("/readyz").status != 200:
+            raise SystemExit("/readyz: not 200")
+
+    once()
+    return once
 
 
 def _apart(folder: Path, *arguments: object) -> dict[str, list[float]]:

@@ -64,14 +64,14 @@ def test_what_was_measured_is_what_is_promised() -> None:
     assert plot.results("checks")["wall, ms"]["run of 100 checks"]["median"] < 100
 
 
-def test_django_costs_no_more_than_django_kubernetes() -> None:
+def test_django_costs_about_what_django_kubernetes_costs() -> None:
     times = {name: figures["median"] for name, figures in plot.results("of_django")["times"].items()}
     assert times.keys() == {
-        "passes through", "/livez", "/readyz, SQLite", "/readyz, PostgreSQL", "/readyz, PostgreSQL, one core",
-        "/readyz, PostgreSQL, without a pause", "manage.py probe --live",
+        "passes through", "/livez", "/readyz, SQLite", "/readyz, PostgreSQL", "manage.py probe --live",
     }  # fmt: skip
-    # A hundredth either way is what two runs of the same differ by.
-    assert {name: ratio for name, ratio in times.items() if ratio > 1.01} == {}
+    # A hundredth either way is what two runs of the same differ by. Readiness runs in a thread, with a time limit.
+    assert {name for name in ("/livez", "passes through", "manage.py probe --live") if times[name] > 1.01} == set()
+    assert {name for name, ratio in times.items() if ratio > 1.5} == set()
     cpu = plot.results("of_django")["cpu, ms"]
     assert cpu["health.sh"]["median"] * 100 < cpu["manage.py probe --live, liveness"]["median"]
 
