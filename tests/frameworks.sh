@@ -36,6 +36,7 @@ main() {
   done <<EOF
 Flask-2.3 tests/flask Flask==2.3.* Werkzeug==2.3.*
 Flask-3.0 tests/flask Flask==3.0.* Werkzeug==3.0.*
+Django-5.2.0 tests/django Django==5.2.0
 EOF
   printf '\n%s' "$summary"
   exit $status
