@@ -184,10 +184,15 @@ clock() {
   now=${now%%.*}
 }
 
-# in_one_second COMMAND...: tried anew while the clock's second moves under it.
+# in_one_second COMMAND...: repeated while the clock's second moves under it. Where no words
+# are promised, no second can be seen in them.
 in_one_second() {
   local second result
-  for _ in 1 2 3 4 5; do
+  if ! has_the_words; then
+    "$@"
+    return
+  fi
+  for _ in {1..30}; do
     clock
     second=$now result=0
     "$@" || result=$?
