@@ -39,3 +39,24 @@ def seconds(text: str) -> int:
     if not 1 <= found <= LARGEST_TTL:
         raise argparse.ArgumentTypeError(f"must be whole seconds from 1 to {LARGEST_TTL}: {text}")
     return found
+
+
+def add_notify(parser: Parser) -> None:
+    """The options for a program that speaks sd_notify: notify, access, watchdog and stop_timeout."""
+    parser.add_argument(
+        "--notify", action="store_true",
+        help="for a program that speaks sd_notify, as with Type=notify in a systemd unit file: start it as a child, "
+        "and report what it says; without this option the program itself is the unit, and healthy while it runs",
+    )  # fmt: skip
+    parser.add_argument(
+        "--access", choices=("main", "all"),
+        help="whose messages count: those of the main process, or of all that it starts (NotifyAccess=; default: main)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--watchdog", metavar="SECONDS", type=seconds,
+        help="the program must send WATCHDOG=1 at least this often (WatchdogSec=; default: no watchdog)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stop-timeout", metavar="SECONDS", type=seconds,
+        help="how long the program may take after STOPPING=1 (TimeoutStopSec=; default: 90)",
+    )  # fmt: skip

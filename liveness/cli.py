@@ -13,7 +13,7 @@ import sys
 from liveness import __version__
 
 from . import names, probe
-from .arguments import Parser, number, seconds
+from .arguments import Parser, add_notify, number
 from .errors import BadArgument, LivenessError
 
 TYPE_CHECKING = False
@@ -133,23 +133,7 @@ def _parser(program: str) -> Parser:
         "--check", metavar="MODULE", dest="checks", action="append", default=[],
         help="a module, in the working directory or PYTHONPATH, whose health() must pass before the program starts",
     )  # fmt: skip
-    made.add_argument(
-        "--notify", action="store_true",
-        help="for a program that speaks sd_notify, as with Type=notify in a systemd unit file: start it as a child, "
-        "and report what it says; without this option the program itself is the unit, and healthy while it runs",
-    )  # fmt: skip
-    made.add_argument(
-        "--access", choices=("main", "all"),
-        help="whose messages count: those of the main process, or of all that it starts (NotifyAccess=; default: main)",
-    )  # fmt: skip
-    made.add_argument(
-        "--watchdog", metavar="SECONDS", type=seconds,
-        help="the program must send WATCHDOG=1 at least this often (WatchdogSec=; default: no watchdog)",
-    )  # fmt: skip
-    made.add_argument(
-        "--stop-timeout", metavar="SECONDS", type=seconds,
-        help="how long the program may take after STOPPING=1 (TimeoutStopSec=; default: 90)",
-    )  # fmt: skip
+    add_notify(made)
     made.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="the program and its arguments")
 
     made = command("set", _set, "declare a unit healthy or unhealthy")
