@@ -19,3 +19,19 @@ class CheckFailed(LivenessError):
 
 class TakenOver(LivenessError):
     """This process may no longer write to the unit: it was reset, or another process has loaded it since."""
+
+
+class MissingExtra(LivenessError, ImportError):
+    """An integration was imported whose packages are not installed. It is also an ImportError."""
+
+
+def require_extra(module: str, extra: str, *packages: str) -> None:
+    """Raises MissingExtra unless these packages are installed. In lower case, a name is that of the module."""
+    from importlib.util import find_spec
+
+    missing = [package for package in packages if find_spec(package.lower()) is None]
+    if missing:
+        raise MissingExtra(
+            f"{module} needs {' and '.join(missing)} (pip install 'liveness-probe[{extra}]', or in a clone "
+            f"pip install '.[{extra}]')"
+        )
