@@ -1,9 +1,10 @@
 """
-Keeps successful probes out of a server's access log: a kubelet asks every few seconds, and nobody reads that.
+Keeps successful probes out of a server's access log: a kubelet sends one every few seconds, and nobody reads them.
 
     access_log.hide(["/z/health", "/livez"])
 
-works for gunicorn, uvicorn and werkzeug, before or after they set up their logs. What fails is logged as ever.
+works for gunicorn, uvicorn, hypercorn, granian, werkzeug and Django's runserver, before or after they configure their
+loggers. Failed probes stay in the log. Daphne writes its access log without a logger, so it cannot be filtered.
 """
 
 from __future__ import annotations
@@ -17,36 +18,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: The loggers of the servers that are known here.
-LOGGERS = ("gunicorn.access", "uvicorn.access", "werkzeug")
+#: The access loggers of the servers that are supported.
+LOGGERS = ("gunicorn.access", "uvicorn.access", "hypercorn.access", "granian.access", "werkzeug", "django.server")
 
-# What werkzeug logs: its request line, perhaps in color.
+# The first argument of a record of werkzeug, perhaps in color, and of runserver.
 _REQUEST_LINE = re.compile(r"(?:\x1b\[[0-9;]*m)*([A-Z]+) (\S+)(?: HTTP/[0-9.]+)?")
 
 
 class ProbeFilter(logging.Filter):
     """
-    Lets everything through but successful requests for ``paths``, and for what is below them.
+    Drops the records of successful GET and HEAD requests for ``paths`` and for everything below them.
 
-    Successful is any status from 200 to 399, as a kubelet counts. Raises BadArgument for a path that does not begin
-    with a slash.
+    Statuses from 200 to 399 are successful, as for a kubelet. Raises BadArgument for a path that does not begin with a
+    slash, and for the path of only a slash.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
         super().__init__()
         if isinstance(paths, str):
-            raise BadArgument(f"paths: {paths!r}: one path in place of a list of paths (write [{paths!r}])")
+            raise BadArgument(f"paths: {paths!r}: must be a list of paths (write [{paths!r}])")
         self.paths = tuple(paths)
         for path in self.paths:
             if not isinstance(path, str) or not path.startswith("/") or path.rstrip("/") == "":
-                raise BadArgument(f"paths: {path!r}: must begin with a slash, and be more than one")
+                raise BadArgument(f"paths: {path!r}: must begin with a slash, and not be only a slash")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is kept."""
         try:
             found = _request(record)
         except Exception:
-            # Not for us; whatever it is, it is kept.
+            # Some other record of the logger. No record may be lost because of this filter.
             return True
         if found is None:
             return True
@@ -58,16 +59,19 @@ class ProbeFilter(logging.Filter):
 
 
 def _request(record: logging.LogRecord) -> tuple[str, str, int] | None:
-    """Method, path and status of a line of an access log; None if it is none."""
+    """Method, path and status of the request that a record is about; None if it is not a record of an access log."""
     args = record.args
     if isinstance(args, dict):
-        # gunicorn: the atoms of its format, all of them text; see its documentation of access_log_format.
-        return str(args["m"]), str(args["U"]), int(str(args["s"]).split()[0])
+        if "m" in args:
+            # gunicorn and hypercorn: the atoms of access_log_format, as text; see gunicorn's documentation of it.
+            return str(args["m"]), str(args["U"]), int(str(args["s"]).split()[0])
+        # granian: see its option --access-log-fmt.
+        return str(args["method"]), str(args["path"]), int(args["status"])
     if isinstance(args, tuple) and len(args) == 5:
         # uvicorn: address, method, path, version, status.
         return str(args[1]), str(args[2]), int(str(args[4]))
     if isinstance(args, tuple) and len(args) == 3:
-        # werkzeug: request line, status, size.
+        # werkzeug and runserver: request line, status, size.
         line = _REQUEST_LINE.match(str(args[0]))
         return (line[1], line[2], int(str(args[1]))) if line else None
     return None
@@ -75,9 +79,9 @@ def _request(record: logging.LogRecord) -> tuple[str, str, int] | None:
 
 def hide(paths: Iterable[str], loggers: Iterable[str] = LOGGERS) -> ProbeFilter:
     """
-    Adds a ProbeFilter to these loggers, and returns it; ``logging.getLogger(name).removeFilter`` takes it away again.
+    Adds a ProbeFilter to the loggers, and returns it. ``logging.getLogger(name).removeFilter`` removes it.
 
-    The loggers need not be there yet. Raises BadArgument as ProbeFilter does.
+    The loggers need not exist yet. Raises the errors of ProbeFilter.
     """
     made = ProbeFilter(paths)
     for name in loggers:

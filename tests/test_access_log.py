@@ -42,13 +42,42 @@ run_simple("127.0.0.1", int(sys.argv[1]), app)
 """
 )
 
-PROGRAMS = {"gunicorn": WSGI, "gunicorn-gthread": WSGI, "uvicorn": ASGI, "werkzeug": WERKZEUG}
+# Also the settings and the URLs of its project.
+RUNSERVER = """
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import re_path
+from liveness import access_log
+
+if __name__ == "app":
+    access_log.hide(["/livez", "/z/health/"])
+
+DEBUG, SECRET_KEY, ROOT_URLCONF, INSTALLED_APPS, USE_TZ = True, "x", "app", [], True
+
+def view(request):
+    return HttpResponse("x", status=503 if request.path.endswith("down") else 200)
+
+urlpatterns = [re_path("", view)]
+"""
+
+PROGRAMS = {
+    "gunicorn": WSGI, "gunicorn-gthread": WSGI, "uvicorn": ASGI, "hypercorn": ASGI, "granian": ASGI,
+    "granian-wsgi": WSGI, "werkzeug": WERKZEUG, "runserver": RUNSERVER,
+}  # fmt: skip
+GRANIAN = ["-m", "granian", "--host", "127.0.0.1", "--port", "{port}", "--access-log", "--interface"]
+#: How those are started that no other test needs.
+COMMANDS = {
+    "hypercorn": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--access-logfile", "-", "app:app"],
+    "granian": [*GRANIAN, "asgi", "app:app"],
+    "granian-wsgi": [*GRANIAN, "wsgi", "app:app"],
+    "runserver": ["-m", "django", "runserver", "--settings=app", "--noreload", "--skip-checks", "127.0.0.1:{port}"],
+}
 
 
 @pytest.fixture(params=PROGRAMS)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "app.py").write_text(PROGRAMS[request.param])
-    with Server(tmp_path, request.param, started="/started") as server:
+    with Server(tmp_path, request.param, started="/started", command=COMMANDS.get(request.param)) as server:
         yield server
 
 
@@ -82,6 +111,7 @@ def test_what_is_no_line_of_an_access_log_is_kept() -> None:
         ("%s %s %s", ("GET /livez HTTP/1.1", "odd", "-")),
         ("%(a)s", ({"a": 1},)),
         ("%s %s %s %s %s", (1, 2, 3, 4, 5)),
+        ("%(method)s", ({"method": "GET", "path": "/livez"},)),
     ):
         assert keeps(logging.LogRecord("x", 20, "", 0, message, args, None))
 
