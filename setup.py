@@ -22,6 +22,7 @@ setup(
     python_requires=">=3.10",
     packages=[
         "liveness",
+        "liveness.checks",
         "liveness.django",
         "liveness.django.management",
         "liveness.django.management.commands",

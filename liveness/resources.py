@@ -1,7 +1,7 @@
 """
-Checks that people write again and again: room on a disk, memory, a TCP port that answers, a thread that is alive.
+Ready-made checks: free space on a disk, memory, a TCP port that accepts connections, a thread that is alive.
 
-Each function returns a callable for ``Check("disk", disk_free("/data", percent=5), ttl=60)``. Arguments that cannot be
+Each function returns a callable for ``Check("disk", disk_free("/data", percent=5), max_age=60)``. Invalid arguments
 raise BadArgument at once, not when the check runs.
 """
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
     Health = Callable[[], None]
 
-# More than any machine has: how cgroup v1 says that there is no limit.
+# More than any machine has: cgroup v1 reports a value above it if there is no limit.
 _NO_LIMIT = 1 << 60
 
 
 class ResourceError(LivenessError):
-    """There is too little of something, or too much, or it has ended."""
+    """A resource is exhausted, or a thread has ended."""
 
 
 def disk_free(path: str | os.PathLike[str], *, at_least: int = 0, percent: float = 0) -> Health:
     """
-    The file system that holds ``path`` has at least so many bytes, and so much of its size, free for who is not root.
+    A check: the file system of ``path`` has enough free space for processes that do not run as root.
 
-    One of the two must be more than 0. A file system without a free inode fails as well.
+    ``at_least`` is a number of bytes, ``percent`` a share of the size of the file system. At least one of the two must
+    be more than 0. A file system without a free inode also fails.
     """
     place = os.fspath(path)
     if not isinstance(place, str) or not place.startswith("/"):
@@ -40,12 +41,12 @@ def disk_free(path: str | os.PathLike[str], *, at_least: int = 0, percent: float
         raise BadArgument(f"at_least: {at_least!r}: must be whole bytes, 0 or more")
     share = _percent(percent) if percent else 0.0
     if not at_least and not share:
-        raise BadArgument("disk_free: says neither at_least=BYTES nor percent=PERCENT")
+        raise BadArgument("disk_free: needs at_least=BYTES or percent=PERCENT")
 
     def check() -> None:
         found = os.statvfs(place)
         free = found.f_bavail * found.f_frsize
-        # Of what is not kept for root: so `df` counts.
+        # Without the space that is reserved for root, as df(1) computes it.
         size = (found.f_blocks - found.f_bfree + found.f_bavail) * found.f_frsize
         if free < at_least:
             raise ResourceError(f"{place}: {_bytes(free)} free, less than {_bytes(at_least)}")
@@ -59,10 +60,10 @@ def disk_free(path: str | os.PathLike[str], *, at_least: int = 0, percent: float
 
 def memory_below(percent: float) -> Health:
     """
-    The own cgroup uses less than so much of its limit on memory; one without a limit passes.
+    A check: the cgroup of this process uses less than ``percent`` of its memory limit. Without a limit it passes.
 
-    What counts is the working set, as a kubelet counts it before it evicts: without the page cache that was not used of
-    late. For cgroup v1 and v2, see cgroups(7); of nested limits the one that is nearest counts.
+    The usage is the working set, as a kubelet computes it before an eviction: without the inactive page cache. Works
+    with cgroup v1 and v2, see cgroups(7). Of nested limits the nearest one counts.
     """
     share = _percent(percent)
 
@@ -76,10 +77,10 @@ def memory_below(percent: float) -> Health:
 
 def tcp_port(host: str, port: int, timeout: float = 1.0) -> Health:
     """
-    Something accepts connections on this port within ``timeout`` seconds.
+    A check: a server accepts connections on this port within ``timeout`` seconds.
 
-    It is told nothing, and the connection is closed at once. The time for the name is not in the limit: an address asks
-    nobody.
+    The connection is closed at once, and nothing is sent. The limit does not include the name resolution, which an
+    address does not need.
     """
     if not isinstance(host, str) or not host:
         raise BadArgument(f"host: {host!r}: must be a name or an address")
@@ -90,15 +91,15 @@ def tcp_port(host: str, port: int, timeout: float = 1.0) -> Health:
 
     def check() -> None:
         with socket.create_connection((host, port), timeout=timeout) as connection:
-            # TCP lets a socket connect to itself, if its own port by chance is the one that it asks for.
+            # A TCP socket can connect to itself, if the kernel gives it the destination port as its own.
             if connection.getsockname() == connection.getpeername():
-                raise ConnectionRefusedError(f"{host}:{port}: nobody listens")
+                raise ConnectionRefusedError(f"{host}:{port}: no server listens")
 
     return _named(f"tcp_port({host!r}, {port})", check)
 
 
 def thread_alive(thread: threading.Thread) -> Health:
-    """This thread has been started and has not ended. That it moves is for a heartbeat to say."""
+    """A check: this thread was started and has not ended. Only a heartbeat finds out that it hangs."""
     if not isinstance(thread, threading.Thread):
         raise BadArgument(f"thread: {thread!r}: not a threading.Thread")
 
@@ -110,7 +111,7 @@ def thread_alive(thread: threading.Thread) -> Health:
 
 
 def _named(name: str, check: Health) -> Health:
-    # As a report calls it that was not told another name.
+    # Its name in reports, unless a Check gives it another one.
     check.__qualname__ = name
     return check
 
@@ -134,7 +135,7 @@ def _bytes(count: int) -> str:
 
 
 def _memory_limits() -> list[tuple[int, int]]:
-    """What is used and its limit, in bytes, of the nearest cgroup of this process that has a limit, if any has."""
+    """Usage and limit, in bytes, of the nearest cgroup of this process with a limit; empty if there is no limit."""
     for folder, (used_file, limit_file, cache) in _memory_folders():
         try:
             limit = _number(f"{folder}/{limit_file}")
@@ -142,7 +143,7 @@ def _memory_limits() -> list[tuple[int, int]]:
             with open(f"{folder}/memory.stat") as file:
                 unused = next((int(line.split()[1]) for line in file if line.startswith(f"{cache} ")), 0)
         except FileNotFoundError:
-            # The root of a hierarchy has none of these.
+            # The root of a hierarchy has no such files.
             continue
         if 0 < limit < _NO_LIMIT:
             return [(max(0, used - unused), limit)]
@@ -162,7 +163,7 @@ def _memory_folders() -> list[tuple[str, tuple[str, str, str]]]:
 
 def folders(own: str, mounts: str) -> list[tuple[str, tuple[str, str, str]]]:
     """
-    Where the own cgroup and all above it that can be seen tell of memory, nearest first, with the names of the files.
+    The folders of this process's cgroup and its visible parents, nearest first, with the names of their memory files.
 
     The arguments are the texts of ``/proc/self/cgroup`` and ``/proc/self/mountinfo``; see cgroups(7) and proc(5).
     """
@@ -177,7 +178,7 @@ def folders(own: str, mounts: str) -> list[tuple[str, tuple[str, str, str]]]:
                 names = _V2
             else:
                 continue
-            # In a container the mount may show that very cgroup as its root.
+            # In a container the root of the mount may be the cgroup itself.
             above = root.rstrip("/")
             inside = path[len(above) :] if f"{path}/".startswith(f"{above}/") else ""
             parts = [part for part in inside.split("/") if part]

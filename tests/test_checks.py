@@ -11,18 +11,24 @@ import threading
 import time
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stage import ROOT, until
+from services import Redis
+from stage import ROOT, Puppet, until
+from werkzeug import Response
 
 import liveness
 from liveness import Unit, probe
-from liveness.checks import Check, Report, Result, prepare, run
+from liveness.checks import Check, Report, Result, prepare, refusal, run
+from liveness.monitor import Monitor
 
 
 def passes() -> None:
@@ -83,6 +89,20 @@ async def _async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+async def _later(value: object) -> object:
+    return value
+
+
+class Later:
+    def __await__(self) -> Iterator[None]:
+        yield
+
+
+class Health(Enum):
+    UP = 1
+    DOWN = 2
+
+
 # Values of which a plain look at their truth, or at None, would make a success.
 REFUSED: dict[str, Callable[[], object]] = {
     "False": lambda: False,
@@ -93,6 +113,31 @@ REFUSED: dict[str, Callable[[], object]] = {
     "a generator": _generator,
     "an async generator": _async_generator,
     "a function that was not called": lambda: breaks,
+    "a class": lambda: ValueError,
+    "a coroutine in a coroutine": lambda: _later(Later()),
+    "a map that nothing has read": lambda: map(bool, [0]),
+    "a future that nothing has read": Future,
+    "a tuple of False and 0": lambda: (0, "no queue"),
+    "a tuple of a word and a status": lambda: ("DOWN", 503),
+    "a text and an error status": lambda: ("queue lost", 503),
+    "a tuple of None and a reason": lambda: (None, "no queue"),
+    "a tuple of a generator": lambda: (_generator(), ""),
+    "a status that is down": lambda: {"status": "DOWN"},
+    "a status that is not known": lambda: {"status": "gone fishing"},
+    "a status that is false": lambda: {"Status": False},
+    "a status of HTTP": lambda: {"status": 503},
+    "a good status that is not healthy": lambda: {"status": "UP", "healthy": False},
+    "what MongoDB says of a ping that failed": lambda: {"ok": 0.0},
+    "DOWN": lambda: "DOWN",
+    "bytes": lambda: b"out of service\n",
+    "an enumeration": lambda: Health.DOWN,
+    "an object with a status": lambda: types.SimpleNamespace(status="down"),
+    "a response": lambda: types.SimpleNamespace(status_code=503),
+    "an exception": lambda: ConnectionError("no queue"),
+    "a list of results": lambda: [True, False],
+    "a response of Flask": lambda: Response("no queue", 503),
+    "a response of Flask in JSON": lambda: Response('{"status": "DOWN"}', 200, content_type="application/json"),
+    "a view of Flask": lambda: (Response("no queue"), 503),
 }
 
 
@@ -105,23 +150,42 @@ def test_a_false_value_and_code_that_has_not_run_are_failures(call: Callable[[],
     module.health = call  # type: ignore[attr-defined]
     sys.modules["wrong_checks"] = module
     try:
-        with pytest.raises(liveness.CheckFailed, match=r"^wrong_checks: health\(\) returned "):
+        with pytest.raises(liveness.CheckFailed, match=r"^wrong_checks: health\(\) (returned|is a coroutine)"):
             Unit("u", rundir).load(["wrong_checks"])
     finally:
         del sys.modules["wrong_checks"]
-    with pytest.raises(liveness.CheckFailed, match=r": it returned ") as caught:
+    with pytest.raises(liveness.CheckFailed, match=r": it (returned|is a coroutine)") as caught:
         Unit("u", rundir).load([call])
     assert caught.value.name == f"{call.__module__}.{call.__qualname__}"
     assert not (rundir / "u" / "pid").exists()
 
 
-@pytest.mark.parametrize("value", [None, True, "", [], 1, (True, ""), (), "no"])
+GOOD = [
+    True, 1, (True, ""), (True, 503), "no", "PONG", b"PONG", (1,), ("fine", 200), {"rows": 1}, {"status": "UP"},
+    {"status": "green"}, {"status": 200}, {"ok": 1.0}, [1], Health.UP, Response("fine"), (Response("fine"), 200),
+    Response('{"status": "UP"}', content_type="application/json"), types.SimpleNamespace(status=200, ok=lambda: False),
+    types.SimpleNamespace(status="running"), object(),
+]  # fmt: skip
+EMPTY: list[object] = [None, "", [], (), {}]
+
+
+@pytest.mark.parametrize("value", [*GOOD, *EMPTY], ids=repr)
 def test_any_other_value_is_a_success(value: object, rundir: Path) -> None:
     assert run([Check("x", lambda: value)])
     unit = Unit("u", rundir)
     unit.load([lambda: value])
     assert (rundir / "u" / "pid").exists()
     unit.reset()
+
+
+@pytest.mark.parametrize("value", [*GOOD, *EMPTY, 0], ids=repr)
+def test_where_the_truth_decides_an_empty_value_is_a_failure(value: object) -> None:
+    assert bool(refusal(value, by_truth=True)) is not bool(value)
+
+
+def test_the_reason_of_a_tuple_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    run([Check("queue", lambda: (False, "queue lost"))])
+    assert caplog.messages == ["liveness: check 'queue' failed: returned False: queue lost"]
 
 
 # One check after another, for load()
@@ -240,6 +304,121 @@ def test_a_check_may_be_async_and_its_limit_cancels_it() -> None:
         await asyncio.sleep(0)
 
     assert run([fine])
+
+
+# In the application's event loop
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One that runs in another thread, as an application's does."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    until(loop.is_running)
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_a_client_of_the_applications_loop_is_healthy_and_the_application_goes_on(
+    loop: asyncio.AbstractEventLoop, rundir: Path
+) -> None:
+    errors: list[redis.RedisError] = []
+    ended = threading.Event()
+
+    async def application(client: redis.asyncio.Redis) -> None:
+        while not ended.is_set():
+            try:
+                await client.incr("visits")
+            except redis.RedisError as error:
+                errors.append(error)
+                await asyncio.sleep(0.01)
+        await client.aclose()
+
+    unit = Unit("u", rundir)
+    unit.load()
+    with Redis() as server:
+        client = redis.asyncio.Redis(port=server.port, max_connections=2)
+        working = asyncio.run_coroutine_threadsafe(application(client), loop)
+        with Monitor([Check("redis", client.ping, timeout=20, loop=loop)], 0.01, unit=unit) as monitor:
+            until(lambda: monitor.report)
+            for _ in range(30):
+                last = monitor.report
+                until(lambda last=last: monitor.report is not last)  # type: ignore[misc]
+                assert monitor.report
+            assert errors == []
+            server.stop()
+            until(lambda: not monitor.report)
+            server.start()
+            until(lambda: monitor.report)
+        ended.set()
+        working.result(20)
+    unit.reset()
+
+
+def test_a_check_in_a_loop_is_cancelled_at_its_limit_and_runs_once(loop: asyncio.AbstractEventLoop) -> None:
+    running: list[bool] = []
+
+    async def hangs() -> None:
+        running.append(True)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            running.pop()
+
+    check = Check("x", hangs, timeout=0.1, loop=loop)
+    assert run([check]).results[0].reason == "no answer within 0.1 s"
+    until(lambda: not running and check._pending is None)
+
+    # Of a loop that is blocked one coroutine waits, and not one of each run.
+    gate = threading.Event()
+    loop.call_soon_threadsafe(gate.wait, 60)
+    for _ in range(3):
+        assert outcomes(run([check])) == {"x": "timed out"}
+    ended: list[bool] = []
+    gate.set()
+    loop.call_soon_threadsafe(lambda: ended.append(len(asyncio.all_tasks(loop)) <= 1))
+    until(lambda: ended)
+    assert ended == [True]
+
+
+def test_a_check_in_a_loop_that_does_not_run_fails_and_says_so() -> None:
+    loop = asyncio.new_event_loop()
+    (result,) = run([Check("x", lambda: _later(True), loop=loop)]).results
+    assert (result.outcome, result.reason) == ("failed", "LivenessError: its event loop does not run")
+    loop.close()
+    assert not run([Check("x", lambda: _later(True), loop=loop)])
+
+
+def test_run_in_the_loop_of_a_check_is_refused_and_in_a_thread_it_passes() -> None:
+    async def main() -> None:
+        check = Check("x", lambda: _later(True), loop=asyncio.get_running_loop())
+        with pytest.raises(liveness.BadArgument, match=r"x: run\(\) would block .* asyncio.to_thread\(run, checks\)"):
+            run([check])
+        assert await asyncio.to_thread(run, [check])
+        # Of another loop, or of none, it is the caller's business to block.
+        assert run([Check("y", lambda: _later(True))])
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_ends_under_a_check_fails_it(rundir: Path) -> None:
+    puppet = Puppet(rundir)
+    try:
+        puppet(
+            "import asyncio; from liveness.checks import Check, run; loop = asyncio.new_event_loop();"
+            "began = threading.Event()"
+        )
+        puppet("async def hangs(): began.set(); await asyncio.sleep(600)")
+        puppet("thread = threading.Thread(target=loop.run_forever); thread.start()")
+        puppet("check = Check('x', hangs, timeout=60, loop=loop); reports = []")
+        puppet("asker = threading.Thread(target=lambda: reports.append(run([check]))); asker.start(); began.wait(20)")
+        puppet("loop.call_soon_threadsafe(loop.stop); thread.join(); asker.join(20)")
+        assert puppet("reports[0].results[0].reason") == "LivenessError: its event loop has stopped"
+    finally:
+        puppet.kill()
 
 
 def test_a_check_may_be_the_name_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +563,7 @@ def test_callers_that_need_a_running_check_get_the_same_result(gate: Gate) -> No
 
 
 def test_a_result_after_the_timeout_is_discarded(gate: Gate) -> None:
-    check = Check("late", gate, timeout=0.2, ttl=1000)
+    check = Check("late", gate, timeout=0.2, max_age=1000)
     assert not run([check])
     gate.opened.set()
     until(lambda: check._pending is None)
@@ -392,7 +571,7 @@ def test_a_result_after_the_timeout_is_discarded(gate: Gate) -> None:
     assert gate.came >= 2
 
 
-def test_every_run_calls_the_check_unless_it_has_a_ttl() -> None:
+def test_every_run_calls_the_check_unless_it_has_a_max_age() -> None:
     counts = {"fresh": 0, "kept": 0, "broken": 0}
 
     def count(name: str) -> None:
@@ -402,17 +581,17 @@ def test_every_run_calls_the_check_unless_it_has_a_ttl() -> None:
 
     checks = [
         Check("fresh", lambda: count("fresh")),
-        Check("kept", lambda: count("kept"), ttl=1000),
-        Check("broken", lambda: count("broken"), ttl=1000, failure_ttl=0),
+        Check("kept", lambda: count("kept"), max_age=1000),
+        Check("broken", lambda: count("broken"), max_age=1000, failure_max_age=0),
     ]
     for _ in range(3):
         run(checks)
     assert counts == {"fresh": 3, "kept": 1, "broken": 3}
 
 
-def test_a_result_is_used_again_until_its_ttl_is_over() -> None:
+def test_a_result_is_used_again_until_its_max_age_is_over() -> None:
     runs = [0]
-    check = Check("x", lambda: runs.__setitem__(0, runs[0] + 1), ttl=0.3)
+    check = Check("x", lambda: runs.__setitem__(0, runs[0] + 1), max_age=0.3)
     run([check])
     until(lambda: run([check]) and runs[0] == 2)
 
@@ -424,7 +603,7 @@ def test_failures_can_also_be_cached() -> None:
         runs[0] += 1
         return False
 
-    kept = Check("x", check, failure_ttl=1000)
+    kept = Check("x", check, failure_max_age=1000)
     assert not run([kept])
     assert not run([kept])
     assert runs == [1]
@@ -499,13 +678,13 @@ def test_a_thread_that_cannot_be_started_is_a_failed_check(monkeypatch: pytest.M
 
 
 def test_bare_checks_are_forgotten_when_they_have_ended() -> None:
-    from liveness import checks
+    from liveness.checks import parallel
 
     run([lambda: None])
     run([[].append, lambda: 1])  # type: ignore[list-item]
     with pytest.raises(liveness.BadArgument):
         run([lambda: None, 42])  # type: ignore[list-item]
-    assert checks._shared == {}
+    assert parallel._shared == {}
 
 
 # Arguments
@@ -524,8 +703,9 @@ def test_bare_checks_are_forgotten_when_they_have_ended() -> None:
         ({"timeout": float("nan")}, "timeout: nan"),
         ({"timeout": float("inf")}, "timeout: inf"),
         ({"timeout": None}, "timeout: None"),
-        ({"ttl": "5"}, "ttl: '5'"),
-        ({"failure_ttl": True}, "failure_ttl: True"),
+        ({"loop": 7}, "x: loop: 7: must be an event loop"),
+        ({"max_age": "5"}, "max_age: '5'"),
+        ({"failure_max_age": True}, "failure_max_age: True"),
     ],
 )
 def test_bad_arguments_fail_when_they_are_made(arguments: dict[str, object], words: str) -> None:

@@ -213,7 +213,7 @@ def test_a_thread_is_alive_from_its_start_to_its_end() -> None:
     [
         (lambda: disk_free("data", at_least=1), "path: 'data': not an absolute path"),
         (lambda: disk_free(b"/data", at_least=1), "path: b'/data'"),  # type: ignore[arg-type]
-        (lambda: disk_free("/data"), "neither at_least=BYTES nor percent=PERCENT"),
+        (lambda: disk_free("/data"), "needs at_least=BYTES or percent=PERCENT"),
         (lambda: disk_free("/data", at_least=-1), "at_least: -1"),
         (lambda: disk_free("/data", at_least=1.5), "at_least: 1.5"),  # type: ignore[arg-type]
         (lambda: disk_free("/data", percent=101), "percent: 101"),

@@ -35,11 +35,11 @@ class Limits(NamedTuple):
     def check(self, name: str, call: Callable[[], object]) -> Check:
         """A check with them; to be told again with each request."""
         printable = name if name.isprintable() else ascii(name)
-        return Check(printable, call, timeout=self.timeout, ttl=self.ttl, timeout_ttl=endpoint.TIMEOUT_TTL)
+        return Check(printable, call, timeout=self.timeout, max_age=self.ttl, timeout_ttl=endpoint.TIMEOUT_TTL)
 
     def tell(self, check: Check) -> None:
         """They may be others than when it was made; it is the same check all the same, and may be hanging."""
-        check.timeout, check.ttl, check.failure_ttl = self.timeout, self.ttl, self.ttl
+        check.timeout, check.max_age, check.failure_max_age = self.timeout, self.ttl, self.ttl
 
 
 class Function:
