@@ -169,7 +169,7 @@ GOOD = [
 EMPTY: list[object] = [None, "", [], (), {}]
 
 
-@pytest.mark.parametrize("value", [*GOOD, *EMPTY], ids=repr)
+@pytest.mark.parametrize("value", [*GOOD, *EMPTY], ids=lambda value: type(value).__name__)
 def test_any_other_value_is_a_success(value: object, rundir: Path) -> None:
     assert run([Check("x", lambda: value)])
     unit = Unit("u", rundir)
@@ -178,7 +178,7 @@ def test_any_other_value_is_a_success(value: object, rundir: Path) -> None:
     unit.reset()
 
 
-@pytest.mark.parametrize("value", [*GOOD, *EMPTY, 0], ids=repr)
+@pytest.mark.parametrize("value", [*GOOD, *EMPTY, 0], ids=lambda value: type(value).__name__)
 def test_where_the_truth_decides_an_empty_value_is_a_failure(value: object) -> None:
     assert bool(refusal(value, by_truth=True)) is not bool(value)
 

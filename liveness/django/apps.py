@@ -7,6 +7,5 @@ class LivenessConfig(AppConfig):
     """``liveness.django`` in INSTALLED_APPS."""
 
     name = "liveness.django"
-    # The default would be the last part of the name: django.
-    label = "liveness"
+    label = "liveness"  # not the last part of the name, django
     verbose_name = "Liveness and readiness probes"

@@ -28,10 +28,11 @@ logger = logging.getLogger("djk8s.probe")
 class ProbeCheck(Check):
     """A Check of a probe, or of one server of a probe. Its changes go to the log of the probes."""
 
-    def __init__(self, name: str, probe: ReadinessProbe, ask_server: Server | None, **limits: float) -> None:
+    def __init__(self, name: str, probe: ReadinessProbe, ask: Server | None, timeout: float, timeout_ttl: float) -> None:
         # A class that was only registered as a ReadinessProbe has none of its attributes.
-        super().__init__(name, self._ask, critical=getattr(probe, "critical", True), **limits)
-        self._probe, self._ask_server = probe, ask_server
+        critical = getattr(probe, "critical", True)
+        super().__init__(name, self._ask, timeout=timeout, timeout_ttl=timeout_ttl, critical=critical)
+        self._probe, self._ask_server = probe, ask
         # Of the last request. It stays until the next one: a thread that begins late must still find it.
         self.request: HttpRequest | None = None
         self._refusal: NotReady | None = None
@@ -83,8 +84,7 @@ class ProbeCheck(Check):
             for connection in self._connections:
                 hang_up(connection)
         with self._log_lock:
-            has_changed = result.passed is not self._has_passed
-            self._has_passed = result.passed
+            has_changed, self._has_passed = result.passed is not self._has_passed, result.passed
         # A logging handler that raises must not change a response.
         with suppress(Exception):
             if has_changed and result.passed:
@@ -99,8 +99,7 @@ class Readiness:
     """
     The readiness probes, as Checks with the ``timeout`` of the settings, also for all of them together.
 
-    One serves the whole process, so that a probe that hangs costs one thread, however many requests come. Raises
-    ImproperlyConfigured if there is no probe, or something else in its place.
+    One serves the whole process, so that a hung probe costs one thread. Raises ImproperlyConfigured for invalid probes.
     """
 
     def __init__(self, probes: Iterable[ReadinessProbe], timeout_ttl: float = endpoint.TIMEOUT_TTL) -> None:
@@ -114,7 +113,7 @@ class Readiness:
                 raise ImproperlyConfigured(f"DJK8S_READINESS_PROBES: {probe!r}: not a ReadinessProbe")
             same = sum(type(other).__name__ == type(probe).__name__ for other in self.probes[:number])
             name = type(probe).__name__ + (f" {same + 1}" if same else "")
-            self.checks += _checks(name, probe, {"timeout": self.timeout, "timeout_ttl": timeout_ttl})
+            self.checks += _checks(name, probe, self.timeout, timeout_ttl)
         self._unit = conf.joined()
 
     def live(self) -> NotReady | None:
@@ -138,17 +137,17 @@ def refusal_of(verdict: Verdict | None) -> NotReady | None:
     return None if verdict is None or verdict else NotReady(str(verdict))
 
 
-def _checks(name: str, probe: ReadinessProbe, limits: dict[str, float]) -> list[ProbeCheck]:
+def _checks(name: str, probe: ReadinessProbe, timeout: float, timeout_ttl: float) -> list[ProbeCheck]:
     """A Check of the probe, or one of each of its servers, so that they are asked at the same time."""
     if isinstance(probe, ServersProbe) and type(probe).ready is ServersProbe.ready:
         try:
             servers = probe.servers().items()
-            return [ProbeCheck(f"{name} ({server})", probe, ask, **limits) for server, ask in servers]
+            return [ProbeCheck(f"{name} ({server})", probe, ask, timeout, timeout_ttl) for server, ask in servers]
         except ImproperlyConfigured:
             raise
         except Exception:
             pass  # ready() raises it again at each request, and it is logged.
-    return [ProbeCheck(name, probe, None, **limits)]
+    return [ProbeCheck(name, probe, None, timeout, timeout_ttl)]
 
 
 def _text(error: BaseException) -> str:
