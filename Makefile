@@ -32,6 +32,7 @@ bench: .venv/ready ## what probe, verbs and endpoints cost, beside what people u
 	@.venv/bin/python bench/checks.py
 	@.venv/bin/python bench/of_flask.py
 	@.venv/bin/python bench/of_django.py
+	@.venv/bin/python bench/middlewares.py
 	@.venv/bin/python bench/plot.py
 
 bench-e2e: .venv/ready ## what one probe costs on a node, through containerd (root)

@@ -55,7 +55,8 @@ def test_a_database_that_may_be_away_is_left_out_or_degrades_as_shown(tmp_path: 
     databases["default"] = postgres.configured()
     project = Project(tmp_path, DATABASES=databases, DJK8S_READINESS_PROBES=names)
     with project.serve() as server:
-        assert server.get("/readyz").status == 200
+        # On a busy machine the first connection may take longer than the limit.
+        until(lambda: server.get("/readyz").status == 200)
         assert "Reports (reports): degraded: " in server.log.read_text()
 
 
