@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .directory import Unreadable, way_out, why
 from .errors import BadArgument, LivenessError, TakenOver
-from .formats import CODE_DIGITS, encode_code, shown, whole
+from .formats import LARGEST_CODE, encode_code, shown, whole
 from .holder import OVER, UNKNOWN
 from .membership import Membership
 
@@ -34,11 +34,11 @@ class Declarations:
         """Writes ``error``. Raises BadArgument, after error 1 was declared, if the code is not a code."""
         before = self._alarms.get("error")
         code = whole(error_code)
-        if code is not None and 0 <= code < 10**CODE_DIGITS:
+        if code is not None and 0 <= code <= LARGEST_CODE:
             self._declare("error", code, reason, before)
             return
         # Whoever meant to raise an alarm and got its number wrong still meant to.
-        wrong = f"error_code: {shown(error_code)}: must be a whole number from 0 to {10**CODE_DIGITS - 1}"
+        wrong = f"error_code: {shown(error_code)}: must be a whole number from 0 to {LARGEST_CODE}"
         if isinstance(error_code, str):
             wrong += " (a reason comes second: set(1, reason))"
         self._declare("error", 1, wrong, before)

@@ -14,6 +14,7 @@ from .errors import BadArgument
 FOLDERS = ("beat", "job", "check", "expect")
 
 CODE_DIGITS = 20
+LARGEST_CODE = 10**CODE_DIGITS - 1
 LARGEST_TTL = 999_999_999
 REASON_BYTES, LEASE_REASON_BYTES = 200, 160
 
@@ -76,6 +77,8 @@ def decode_lease(data: bytes) -> Lease | None:
 
 def encode_code(code: int, reason: object = "") -> bytes:
     """The content of ``error`` or ``ready``."""
+    if reason is None or reason == "":
+        return b"%d" % code
     text = _printable(reason, REASON_BYTES)
     return b"%d\n%s\n" % (code, text) if text else b"%d" % code
 

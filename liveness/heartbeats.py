@@ -9,7 +9,7 @@ from _thread import get_native_id
 from . import log, proc, stacks
 from .directory import Unreadable, way_out, why
 from .errors import LivenessError
-from .formats import CODE_DIGITS, LARGEST_TTL, Lease, whole_within
+from .formats import LARGEST_CODE, LARGEST_TTL, Lease, whole_within
 from .holder import read_holder
 from .leases import Leases
 from .names import check_lease_name
@@ -121,7 +121,7 @@ class Heartbeats:
         ):
             return
         seconds = whole_within("ttl", ttl, 1, LARGEST_TTL, "whole seconds")
-        code = whole_within("error", error, 0, 10**CODE_DIGITS - 1)
+        code = whole_within("error", error, 0, LARGEST_CODE)
         if name is not None:
             check_lease_name("name", name)
         if not proc.LINUX:

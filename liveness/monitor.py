@@ -17,7 +17,7 @@ from . import checks as checks_module
 from . import life, log, names, proc
 from .directory import Unreadable, why
 from .errors import BadArgument, LivenessError
-from .formats import CODE_DIGITS, Lease, whole_within
+from .formats import LARGEST_CODE, Lease, whole_within
 from .unit import Unit, find
 
 TYPE_CHECKING = False
@@ -82,14 +82,14 @@ class Monitor:
         if into not in _FOLDERS:
             raise BadArgument(f"into: {into!r}: must be 'ready' or 'error'")
         self.into = into
-        self.failures = whole_within("failures", failures, 1, 10**CODE_DIGITS - 1)
-        self.successes = whole_within("successes", successes, 1, 10**CODE_DIGITS - 1)
+        self.failures = whole_within("failures", failures, 1, LARGEST_CODE)
+        self.successes = whole_within("successes", successes, 1, LARGEST_CODE)
         longest = max(check.timeout for check in self.checks)
         self.deadline = longest if deadline is None else _positive("deadline", deadline)
         if isinstance(jitter, bool) or not isinstance(jitter, (int, float)) or not 0 <= jitter < 1:
             raise BadArgument(f"jitter: {jitter!r}: must be 0 or more, and less than 1")
         self.jitter = float(jitter)
-        self.code = whole_within("code", code, 1, 10**CODE_DIGITS - 1)
+        self.code = whole_within("code", code, 1, LARGEST_CODE)
         if name is not None:
             names.check_lease_name("name", name)
             if len(name) > names.LEASE_NAME_LENGTH - 8:

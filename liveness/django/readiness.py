@@ -28,7 +28,9 @@ logger = logging.getLogger("djk8s.probe")
 class ProbeCheck(Check):
     """A Check of a probe, or of one server of a probe. Its changes go to the log of the probes."""
 
-    def __init__(self, name: str, probe: ReadinessProbe, ask: Server | None, timeout: float, timeout_ttl: float) -> None:
+    def __init__(
+        self, name: str, probe: ReadinessProbe, ask: Server | None, timeout: float, timeout_ttl: float
+    ) -> None:
         # A class that was only registered as a ReadinessProbe has none of its attributes.
         critical = getattr(probe, "critical", True)
         super().__init__(name, self._ask, timeout=timeout, timeout_ttl=timeout_ttl, critical=critical)
