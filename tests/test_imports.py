@@ -29,7 +29,7 @@ ROWS = {
 }  # fmt: skip
 # What else an integration may import: its framework, and the libraries that it is built on.
 LIBRARIES = {
-    "flask": {"flask", "urllib3", "certifi"},
+    "flask": {"flask", "certifi"},
     "django": {"django", "asgiref"}, "celery": {"celery"}, "gunicorn": {"gunicorn"},
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

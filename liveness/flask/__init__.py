@@ -1,11 +1,10 @@
 """
-Health endpoints for Flask in the style of Spring Actuator.
+Health endpoints for Flask in the style of Spring Actuator: /z/health, /z/info and /z/version.
 
     from liveness.flask import z_blueprint
     app.register_blueprint(z_blueprint)
 
-and there are /z/health, /z/health/liveness, /z/health/readiness, /z/health/ping, /z/info and /z/version. What they ask
-is in ``app.config["Z_ENDPOINTS"]``.
+``app.config["Z_ENDPOINTS"]`` names the functions and the services that they ask.
 """
 
 from .blueprint import HealthError, z_blueprint

@@ -1,7 +1,7 @@
-"""The error of this folder."""
+"""The error of this package."""
 
 from ..errors import LivenessError
 
 
 class HealthError(LivenessError):
-    """A check has failed, or a dependency has not said that it is up."""
+    """A check has failed, or a dependency is not up."""

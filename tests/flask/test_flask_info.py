@@ -16,7 +16,7 @@ from subject import APP, Subject
 from web import Server
 
 from liveness.flask import Info
-from liveness.flask.info import without_secrets
+from liveness.flask.command_line import without_secrets
 
 ALWAYS = {
     "service.name", "host.arch", "host.name", "host.hostname", "os.description", "os.type", "process.pid",

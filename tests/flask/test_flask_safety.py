@@ -19,6 +19,7 @@ from subject import APP, Subject
 from web import Kubelet, Server, free_port
 
 from liveness.flask import HealthError, dependencies
+from liveness.flask.addresses import url_of
 
 
 @pytest.fixture
@@ -133,31 +134,15 @@ def test_dependencies_are_asked_at_the_same_time(subject: Subject) -> None:
         assert subject.get("/z/health").status == 200
 
 
-def test_a_connection_that_hangs_is_cut_off_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Peer(dripping_its_head) as peer:
-        asked = dependencies.Dependency(dependencies.url_of(peer.address, None, "/z"), 0)
-        raised: list[Exception] = []
-
-        def ask() -> None:
-            try:
-                asked()
-            except HealthError as error:
-                raised.append(error)
-
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        until(lambda: peer.requests)
-        monkeypatch.setattr(dependencies, "CUT_OFF", 0.0)
-        asked.cut_off_a_hang(60)
-        thread.join(0.5)
-        assert thread.is_alive()
-
-        def has_ended() -> bool:
-            asked.cut_off_a_hang(0.1)
-            return not thread.is_alive()
-
-        until(has_ended)
-        assert raised
+@pytest.mark.parametrize("act", [hanging, dripping], ids=lambda act: act.__name__)
+def test_a_request_that_hangs_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
+    monkeypatch.setattr(dependencies, "LIMIT", 0.7)
+    with Peer(act) as peer:
+        asked = dependencies.Dependency(url_of(peer.address, None, "/z"), 0)
+        begin = time.monotonic()
+        with pytest.raises(HealthError, match=f"http://{peer.address}/z/health: TimeoutError: timed out"):
+            asked()
+        assert 0.6 < time.monotonic() - begin < 3
 
 
 @pytest.mark.minute
@@ -198,7 +183,7 @@ def test_an_odd_answer_is_down_and_one_line_in_the_log(subject: Subject, body: b
             answer = subject.get("/z/health")
             assert answer.status == 503
             assert answer.json()["status"] == "DOWN"
-        assert subject.log.count(f"http://{peer.address}/z/health") + subject.log.count("its answer is no JSON") >= 1
+        assert subject.log.count(f"http://{peer.address}/z/health") + subject.log.count("its response is not JSON") >= 1
         assert "Traceback" not in subject.log
 
 
@@ -254,55 +239,26 @@ def test_a_dependency_that_hangs_up_is_down(subject: Subject, peer: Peer) -> Non
 
 
 @pytest.mark.parametrize("peer", [UP], indirect=True)
-def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_is_made_anew(subject: Subject, peer: Peer) -> None:
+def test_each_request_to_a_dependency_has_a_connection_of_its_own_that_is_closed(subject: Subject, peer: Peer) -> None:
+    before = subject.do("value = len(os.listdir('/proc/self/fd'))")
     subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
     for _ in range(3):
         assert subject.components() == {"a": {"status": "UP"}}
-    assert (len(peer.requests), len(peer.connections)) == (3, 1)
-    peer.connections[0].shutdown(2)
-    assert subject.components() == {"a": {"status": "UP"}}
-    assert len(peer.connections) == 2
+    assert (len(peer.requests), len(peer.connections)) == (3, 3)
+    until(lambda: subject.do("value = len(os.listdir('/proc/self/fd'))") <= before)
 
 
-def test_a_connection_that_is_closed_on_the_next_request_is_made_anew(subject: Subject) -> None:
+def test_a_dependency_that_is_restarted_after_a_hang_is_up_again(subject: Subject) -> None:
     def once(connection: Any, peer: Peer) -> None:
-        if len(peer.requests) % 2:
-            UP(connection, peer)
-        else:
-            closing(connection, peer)
-
-    with Peer(once) as peer:
-        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
-        for _ in range(3):
-            assert subject.components() == {"a": {"status": "UP"}}
-
-
-def test_a_connection_whose_other_end_is_gone_without_a_word_is_soon_made_anew(subject: Subject) -> None:
-    def once(connection: Any, peer: Peer) -> None:
-        if connection is peer.connections[0] and len(peer.requests) > 1:
-            hanging(connection, peer)
-        else:
-            UP(connection, peer)
+        (hanging if len(peer.requests) == 1 else UP)(connection, peer)
 
     subject.do("app.config['BACKEND_TIMEOUT'] = 0.2")
     with Peer(once) as peer:
         subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
-        assert subject.components() == {"a": {"status": "UP"}}
-        begin = time.monotonic()
         assert subject.components() == {"a": {"status": "DOWN"}}
-        until(lambda: subject.components() == {"a": {"status": "UP"}})
-        # Long before the cut of a hang on a new connection.
-        assert time.monotonic() - begin < 8
-
-
-def test_a_connection_is_not_kept_for_long(subject: Subject) -> None:
-    with Peer(UP) as peer:
-        subject.configure("{'service_dependencies': {'a': address}}", address=peer.address)
-        for idle, connections in (("60", 1), ("0", 2), ("0", 3), ("60", 3)):
-            subject.do(f"from liveness.flask import dependencies; dependencies.IDLE = {idle}")
-            assert subject.components() == {"a": {"status": "UP"}}
-            assert len(peer.connections) == connections
-        subject.do("dependencies.IDLE = 2.0")
+        # Its kernel resets the connection that hung.
+        peer.connections[0].shutdown(2)
+        until(lambda: subject.components() == {"a": {"status": "UP"}}, 8)
 
 
 def test_a_certificate_must_be_one_that_the_environment_trusts(tmp_path: Path) -> None:
@@ -316,12 +272,10 @@ def test_a_certificate_must_be_one_that_the_environment_trusts(tmp_path: Path) -
     ):
         addresses = {"a": f"https://localhost:{peer.port}/", "b": f"https://localhost:{wrong.port}/"}
         subject = Subject(trusting)
-        subject.do("app.config['BACKEND_TIMEOUT'] = 20; from liveness.flask import dependencies")
+        subject.do("app.config['BACKEND_TIMEOUT'] = 20")
         subject.configure("{'service_dependencies': addresses}", addresses=addresses)
-        for idle in ("60", "60", "0", "0"):
-            subject.do(f"dependencies.IDLE = {idle}")
+        for _ in range(2):
             assert subject.components() == {"a": {"status": "UP"}, "b": {"status": "DOWN"}}
-        assert len(peer.connections) == 3
         with Server(tmp_path, "gunicorn") as other:
             subject = Subject(other)
             subject.do("app.config['BACKEND_TIMEOUT'] = 20")
@@ -521,7 +475,7 @@ def test_a_function_that_raises_is_down_and_one_line_in_the_log(subject: Subject
 
 def test_a_result_is_used_again_for_as_long_as_the_settings_say(subject: Subject) -> None:
     subject.do("ran = []")
-    subject.configure("{'check_functions': {'health': {'f': lambda: ran.append(1) or True}}, 'check_ttl': 600}")
+    subject.configure("{'check_functions': {'health': {'f': lambda: ran.append(1) or True}}, 'check_max_age': 600}")
     for _ in range(3):
         assert subject.get("/z/health").status == 200
     assert subject.do("value = ran") == [1]
@@ -540,7 +494,7 @@ def test_a_result_is_used_again_for_as_long_as_the_settings_say(subject: Subject
         ("{'check_functions': {'health': {'x': 1}}}", "check_functions['health']['x']: int: must be a function"),
         ("{'version_function': '1.0'}", "Z_ENDPOINTS: version_function: str: must be a function"),
         ("{'dependency_prefix': 7}", "Z_ENDPOINTS: dependency_prefix: int: must be a path such as '/z'"),
-        ("{'check_ttl': -1}", "Z_ENDPOINTS: check_ttl: int: must be seconds, from 0 to 1,000,000"),
+        ("{'check_max_age': -1}", "Z_ENDPOINTS: check_max_age: int: must be seconds, from 0 to 1,000,000"),
         ("{'unit': 7}", "Z_ENDPOINTS: unit: 7: must be the name of a unit"),
         ("{'unit': '../x'}", "Z_ENDPOINTS: "),
     ],
@@ -643,17 +597,14 @@ def test_a_worker_that_was_forked_from_a_busy_process_answers(tmp_path: Path) ->
         busy = f"""
 app.config["Z_ENDPOINTS"] = {{"service_dependencies": {{"a": {peer.address!r}, "b": {hung.address!r}}}}}
 app.test_client().get("/z/health")
-from liveness.flask import kept
-kept.Kept.of(app)._lock.acquire()
-kept._lock.acquire()
 """
         (tmp_path / "app.py").write_text(APP.partition("if __name__")[0] + busy)
         command = ["-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:{port}", "app:app"]
         with Server(tmp_path, command=command, started="/z/health/liveness") as server:
             for _ in range(6):
                 assert server.get("/z/health").json()["components"] == {"a": {"status": "UP"}, "b": {"status": "DOWN"}}
-            # The master, and one or both workers: none reads from another's connection.
-            assert 2 <= len(peer.connections) <= 3
+            # One of the master's, and one of each request.
+            assert len(peer.connections) == 7
 
 
 def test_odd_names_are_names(subject: Subject) -> None:
