@@ -28,12 +28,10 @@ logger = logging.getLogger("djk8s.probe")
 class ProbeCheck(Check):
     """A Check of a probe, or of one server of a probe. Its changes go to the log of the probes."""
 
-    def __init__(
-        self, name: str, probe: ReadinessProbe, ask: Server | None, timeout: float, timeout_ttl: float
-    ) -> None:
+    def __init__(self, name: str, probe: ReadinessProbe, ask: Server | None, limit: float, timeout_ttl: float) -> None:
         # A class that was only registered as a ReadinessProbe has none of its attributes.
         critical = getattr(probe, "critical", True)
-        super().__init__(name, self._ask, timeout=timeout, timeout_ttl=timeout_ttl, critical=critical)
+        super().__init__(name, self._ask, timeout=limit, timeout_ttl=timeout_ttl, critical=critical)
         self._probe, self._ask_server = probe, ask
         # Of the last request. It stays until the next one: a thread that begins late must still find it.
         self.request: HttpRequest | None = None
