@@ -48,7 +48,8 @@ def test_what_was_measured_is_what_is_promised() -> None:
     assert times["health.sh / bash -c :"] <= 1
     assert times["python -m liveness.probe / python -c pass"] <= 2
     assert times["liveness check / python -c pass"] <= 3
-    assert times["set / open, write, close, rename"] <= 2
+    # Two looks at pid and start, fchmod and getrandom come on top.
+    assert times["set / open, write, close, rename"] <= 2.5
     assert found["a further heartbeat, us"]["median"] <= 40
     assert found["cpu, ms"]["health.sh, 1000 heartbeats"]["median"] < 200
     assert found["import liveness, ms"]["median"] <= 5

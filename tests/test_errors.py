@@ -13,7 +13,7 @@ from stage import ROOT
 
 @pytest.mark.parametrize(
     ("module", "missing"),
-    [("django", "Django")],
+    [("django", "Django"), ("flask", "Flask and certifi")],
 )
 def test_an_integration_without_its_packages_names_the_extra(module: str, missing: str, tmp_path: Path) -> None:
     # Isolated from the packages that are installed here.
