@@ -21,8 +21,8 @@ TTL = 10  # seconds; much longer than the longest time between two beats, which 
 LIMIT = 600  # seconds that a job may take
 
 
-def work_on(job: Path) -> None:
-    with liveness.deadline(LIMIT, "import"):
+def work_on(job: Path, limit: int) -> None:
+    with liveness.deadline(limit, "import"):
         time.sleep(float(job.read_text() or 0))
 
 
@@ -32,7 +32,7 @@ def main(spool: Path) -> None:
             liveness.beat(TTL)
             time.sleep(0.2)
             for job in sorted(spool.glob("*"))[:1]:
-                process = multiprocessing.Process(target=work_on, args=(job,))
+                process = multiprocessing.Process(target=work_on, args=(job, LIMIT))
                 process.start()
                 while process.is_alive():
                     liveness.beat(TTL)

@@ -267,8 +267,8 @@ class _Run:
         if self._is_refused:
             life.monitors.pop(self._key, None)
             log.warning("%s: the Monitor %r stops: %s", *self._key, self._monitor.unit.life.refusal)
-        elif self._is_over:
-            # stop() may not have waited for this write.
+        elif self._is_over and self._key not in life.monitors:
+            # stop() may not have waited for this write. What a successor has written is not removed.
             self._remove()
         else:
             self._log_outage(trouble)

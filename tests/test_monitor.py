@@ -423,6 +423,32 @@ def test_a_restart_in_the_middle_of_a_write_keeps_the_new_result(
         gate.set()
 
 
+def test_a_write_that_outlasts_the_patience_of_stop_leaves_the_lease_of_the_successor(
+    monitor: Make, unit: Unit, database: Database, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, inside, go_on, gate = os.rename, threading.Event(), threading.Event(), threading.Event()
+
+    def held_up(source: str, target: str) -> None:
+        if threading.current_thread() is thread:
+            inside.set()
+            go_on.wait(20)
+        rename(source, target)
+
+    running = monitor().start()
+    thread = next(thread for thread in threading.enumerate() if thread.name == "liveness-monitor")
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor_module, "_PATIENCE", 0.01)
+        patch.setattr(os, "rename", held_up)
+        database.is_up = False
+        assert inside.wait(20)
+        running.stop()
+        with Monitor([Check("slow", lambda: gate.wait(60), timeout=60)], 1000, unit=unit):
+            go_on.set()
+            thread.join(20)
+            assert judge(mode="ready").startswith("not ready: ")
+            gate.set()
+
+
 def test_one_that_was_refused_removes_nothing_of_its_successor(
     monitor: Make, unit: Unit, puppet: Puppet, judge: Judge
 ) -> None:
@@ -493,7 +519,7 @@ def test_its_thread_ends_at_once(unit: Unit) -> None:
     with Monitor([lambda: True], 1000, unit=unit) as running:
         until(lambda: running.report)
         thread = next(thread for thread in threading.enumerate() if thread.name == "liveness-monitor")
-    thread.join(3)
+    thread.join(20)
     assert not thread.is_alive()
 
 
