@@ -435,11 +435,12 @@ def test_a_write_that_outlasts_the_patience_of_stop_leaves_the_lease_of_the_succ
         rename(source, target)
 
     running = monitor().start()
+    database.is_up = False
+    says(judge, "not ready: ")
     thread = next(thread for thread in threading.enumerate() if thread.name == "liveness-monitor")
     with monkeypatch.context() as patch:
         patch.setattr(monitor_module, "_PATIENCE", 0.01)
         patch.setattr(os, "rename", held_up)
-        database.is_up = False
         assert inside.wait(20)
         running.stop()
         with Monitor([Check("slow", lambda: gate.wait(60), timeout=60)], 1000, unit=unit):
