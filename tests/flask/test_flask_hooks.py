@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ HOOKS = {
 def test_only_with_before_hooks_the_probes_are_answered_by_their_checks(
     tmp_path: Path, hook: str, before_hooks: bool
 ) -> None:
+    if hook == "TRUSTED_HOSTS" and version("flask").split(".")[:2] < ["3", "1"]:
+        pytest.skip("new in Flask 3.1")
     make, status = HOOKS[hook]
     (tmp_path / "app.py").write_text(APP.format(make=make, before_hooks=before_hooks))
     with Server(tmp_path, "gunicorn") as server:
