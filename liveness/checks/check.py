@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
 from .. import log
 from ..errors import BadArgument
+from . import lock
 from .arguments import refuse_bad_arguments, seconds, text_of
 from .awaiting import value_of
 from .pending import PendingRun
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _REASON_LENGTH = 1000
-
-# Held for a few lines at a time, never while a check runs.
-_lock = threading.RLock()
 
 
 class Check:
@@ -91,7 +88,7 @@ class Check:
         """A pending run, started now or earlier, or a cached result."""
         begun: PendingRun | None = None
         try:
-            with _lock:
+            with lock.current:
                 now = time.monotonic()
                 last = self._last
                 if last is not None and now - last.ended < (self.max_age if last.passed else self.failure_max_age):
@@ -104,7 +101,7 @@ class Check:
             return begun
         except BaseException:
             # Raised by a signal handler: perhaps no thread was started, and then this run would never end.
-            with _lock:
+            with lock.current:
                 if begun is not None and self._pending is begun:
                     self._pending = None
             raise
@@ -126,7 +123,7 @@ class Check:
         self._end(pending, outcome, reason)
 
     def _end(self, pending: PendingRun, outcome: str, reason: str) -> None:
-        with _lock:
+        with lock.current:
             ended = time.monotonic()
             if ended - pending.started >= self.timeout:
                 outcome, reason = TIMED_OUT, self._no_answer()
@@ -173,12 +170,3 @@ class Check:
             log.warning("check %r passes again", self.name)
         else:
             log.warning("check %r %s: %s", self.name, result.outcome, result.reason)
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

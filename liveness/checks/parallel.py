@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 
 from ..errors import BadArgument
+from . import lock
 from .arguments import name_of, seconds
 from .check import Check
 from .pending import PendingRun
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 # The Checks of bare callables and module names that are running or awaited: a second run() must join the running one.
 _shared: dict[object, _Shared] = {}
-_lock = threading.RLock()
 
 
 def run(checks: Iterable[Check | Callable[[], object] | str], deadline: float | None = None) -> Report:
@@ -83,7 +81,7 @@ class _Prepared:
             hash(call)
         except TypeError:
             key = id(call)
-        with _lock:
+        with lock.current:
             shared = _shared.get(key)
             if shared is None:
                 shared = _shared[key] = _Shared(_check_of(call))
@@ -92,7 +90,7 @@ class _Prepared:
         return shared.check
 
     def __exit__(self, *_: object) -> None:
-        with _lock:
+        with lock.current:
             for shared in self._shared:
                 shared.callers -= 1
             for key, shared in list(_shared.items()):
@@ -134,12 +132,3 @@ def _refuse_own_loops(checks: list[Check]) -> None:
 
 def _check_of(call: Callable[[], object] | str) -> Check:
     return Check(call if isinstance(call, str) else name_of(call), call)
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
