@@ -63,7 +63,7 @@ class ProbeMiddleware:
         if heartbeat is not None:
             whole_within("heartbeat", heartbeat, 1, LARGEST_TTL, "whole seconds")
             if unit is False:
-                raise BadArgument("heartbeat: there is no unit to beat for (leave out unit=False)")
+                raise BadArgument("heartbeat: needs a unit (remove unit=False)")
         self._ttl = heartbeat
         # The run of the checks that is under way, which all requests wait for; and its event loop.
         self._run: tuple[asyncio.AbstractEventLoop, asyncio.Future[Report]] | None = None
@@ -79,8 +79,7 @@ class ProbeMiddleware:
 
     async def _answer(self, request: endpoint.Request, send: Send) -> None:
         report = await self._report() if self._probes.needs_checks(request) else None
-        status, headers, body = self._probes.answer(request, report)
-        await _respond(send, status, headers, body)
+        await _respond(send, *self._probes.answer(request, report))
 
     async def _report(self) -> Report:
         loop = asyncio.get_running_loop()
@@ -223,9 +222,7 @@ async def _respond(send: Send, status: int, headers: Iterable[tuple[str, str]], 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        body = b"" if scope["method"] == "HEAD" else b"not found"
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")]
-        await _respond(send, 404, headers, body)
+        await _respond(send, *endpoint.not_found(scope["method"]))
     elif scope["type"] == "websocket":
         await send({"type": "websocket.close"})
     else:

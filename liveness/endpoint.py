@@ -35,6 +35,8 @@ DEADLINE = 0.8
 TIMEOUT_TTL = 3.0
 #: Headers of every response: a cached verdict must not be used.
 HEADERS = {"Cache-Control": "no-store"}
+#: The same as in kube-apiserver, for caches that keep a response with "no-store" alone.
+CACHE_CONTROL = "private, max-age=0, no-store"
 
 #: The path with the ready verdict. The other paths have the live verdict.
 READY = "/readyz"
@@ -48,7 +50,7 @@ _JSON = "application/health+json"
 _LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 _HEADERS = [
     # Those of kube-apiserver.
-    ("Cache-Control", "private, max-age=0, no-store"),
+    ("Cache-Control", CACHE_CONTROL),
     ("X-Content-Type-Options", "nosniff"),
 ]
 
@@ -120,6 +122,13 @@ class Probes:
         if "verbose" in query:
             return _response(request, code, findings.listing(request.path[1:]))
         return _response(request, code, findings.line or "ok")
+
+
+def not_found(method: str) -> Response:
+    """The answer of a bare server or application to a path that is not one of PATHS."""
+    body = b"not found"
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return Response(404, headers, b"" if method == "HEAD" else body)
 
 
 def _response(

@@ -208,8 +208,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             request = endpoint.Request(self.command, path, query, headers, self.client_address[0])
             self._send(*self.server.probes.answer(request))
         else:
-            body = b"" if self.command == "HEAD" else b"not found"
-            self._send(404, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")], body)
+            self._send(*endpoint.not_found(self.command))
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = do_GET
 

@@ -44,9 +44,7 @@ class ProbeMiddleware:
         """The WSGI application."""
         if environ.get("PATH_INFO") not in endpoint.PATHS:
             return self._app(environ, start_response)
-        answer = self._probes.answer(_request(environ))
-        start_response(answer.status_line, answer.headers)
-        return [answer.body]
+        return _started(self._probes.answer(_request(environ)), start_response)
 
 
 def probe_app(
@@ -67,5 +65,9 @@ def _request(environ: WSGIEnvironment) -> endpoint.Request:
 
 
 def _not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "9")])
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"not found"]
+    return _started(endpoint.not_found(environ["REQUEST_METHOD"]), start_response)
+
+
+def _started(answer: endpoint.Response, start_response: StartResponse) -> Iterable[bytes]:
+    start_response(answer.status_line, answer.headers)
+    return [answer.body]

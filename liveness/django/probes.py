@@ -42,7 +42,7 @@ def answer(refusal: NotReady | None) -> HttpResponse:
 
 
 # The cache middleware of Django before 5.2.15 caches a response that has "no-store" alone.
-_HEADERS = {"Content-Type": "text/plain", "Cache-Control": "private, max-age=0, no-store"}
+_HEADERS = {"Content-Type": "text/plain", "Cache-Control": endpoint.CACHE_CONTROL}
 
 
 def _response(text: object, status: int) -> HttpResponse:
