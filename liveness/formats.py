@@ -77,8 +77,6 @@ def decode_lease(data: bytes) -> Lease | None:
 
 def encode_code(code: int, reason: object = "") -> bytes:
     """The content of ``error`` or ``ready``."""
-    if reason is None or reason == "":
-        return b"%d" % code
     text = _printable(reason, REASON_BYTES)
     return b"%d\n%s\n" % (code, text) if text else b"%d" % code
 

@@ -7,7 +7,7 @@ A message is a datagram with one assignment in each line, such as ``READY=1``. A
 
 from __future__ import annotations
 
-from .formats import LARGEST_TTL
+from .formats import CODE_DIGITS, LARGEST_TTL, is_number
 
 #: Bytes of the longest message; systemd drops longer ones too.
 LONGEST = 4096
@@ -38,4 +38,4 @@ def seconds(microseconds: str) -> int | None:
 
 def whole(text: str) -> int | None:
     """The number if the text is 1 to 20 decimal digits, else None."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
+    return int(text) if is_number(text.encode(), CODE_DIGITS) else None
