@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stage import Puppet
-from web import Answer, request
+from stage import ROOT, Puppet, until
+from web import Answer, Server, request
 
 #: A module that the served application imports. The checks depend on files in the working directory.
 CHECKS = """
@@ -170,3 +171,21 @@ def check_headers(answer: Answer, asked: str, kind: str = "text/plain; charset=u
     assert "location" not in answer.headers
     if not asked.startswith("HEAD"):
         assert int(answer.headers["content-length"]) == len(answer.body) <= 10240, asked
+
+
+def run_example(command: list[str], folder: Path, rundir: Path) -> None:
+    """Serves examples/asgi_app.py or wsgi_app.py, which is ready as long as its data exists, and alive in any case."""
+    environment = {
+        "LIVENESS_RUNDIR": str(rundir),
+        "LIVENESS_UNIT_NAME": "u",
+        "DATA": str(folder / "data"),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}",
+    }
+    (folder / "data").mkdir()
+    with Server(folder, command=command, environment=environment) as server:
+        assert server.get("/").text == "hello\n"
+        for path in ("/startupz", "/livez", "/readyz"):
+            until(lambda path=path: server.get(path).text == "ok")  # type: ignore[misc]
+        (folder / "data").rmdir()
+        assert server.get("/readyz").text == "liveness: u: not ready: data failed"
+        assert server.get("/livez").text == "ok"

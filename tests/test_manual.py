@@ -117,16 +117,21 @@ def test_a_unit_can_be_written_in_a_shell(rundir: Path) -> None:
         daemon.wait()
 
 
-def test_a_shell_program_can_be_a_unit(rundir: Path) -> None:
+def with_the_command(rundir: Path) -> dict[str, str]:
+    """An environment with `liveness` on PATH and the unit u."""
     command = rundir / "liveness"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m liveness "$@"\n')
     command.chmod(0o755)
-    environment = {
+    return {
         "PATH": f"{rundir}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "LIVENESS_RUNDIR": str(rundir),
         "LIVENESS_UNIT_NAME": "u",
     }
+
+
+def test_a_shell_program_can_be_a_unit(rundir: Path) -> None:
+    environment = with_the_command(rundir)
     done = subprocess.run(
         ["sh", "-c", example("shell")], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
@@ -157,15 +162,7 @@ def test_the_hook_of_the_manual_takes_a_pod_out_before_it_gets_a_signal(
 ) -> None:
     puppet("liveness.load(); liveness.set()")
     command = yaml.safe_load(example("drain.yaml"))["lifecycle"]["preStop"]["exec"]["command"]
-    liveness_command = rundir / "liveness"
-    liveness_command.write_text(f'#!/bin/sh\nexec {sys.executable} -m liveness "$@"\n')
-    liveness_command.chmod(0o755)
-    environment = {
-        "PATH": f"{rundir}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "LIVENESS_RUNDIR": str(rundir),
-        "LIVENESS_UNIT_NAME": "u",
-    }
+    environment = with_the_command(rundir)
     subprocess.run([part.replace("sleep 5", "sleep 0") for part in command], env=environment, check=True)
     assert judge(mode="ready") == "not ready: draining"
     assert judge().startswith("healthy")

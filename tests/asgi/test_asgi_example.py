@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
 
 import pytest
-from stage import ROOT, until
+from http_table import run_example
+from stage import ROOT
 from web import Server
 
 UVICORN = ["-m", "uvicorn", "--port", "{port}", "asgi_app:app"]
@@ -22,20 +22,7 @@ UVICORN = ["-m", "uvicorn", "--port", "{port}", "asgi_app:app"]
 def test_it_serves_and_without_its_data_it_is_not_ready_and_alive(
     command: list[str], tmp_path: Path, rundir: Path
 ) -> None:
-    environment = {
-        "LIVENESS_RUNDIR": str(rundir),
-        "LIVENESS_UNIT_NAME": "u",
-        "DATA": str(tmp_path / "data"),
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}",
-    }
-    (tmp_path / "data").mkdir()
-    with Server(tmp_path, command=command, environment=environment) as server:
-        assert server.get("/").text == "hello\n"
-        for path in ("/startupz", "/livez", "/readyz"):
-            until(lambda path=path: server.get(path).text == "ok")  # type: ignore[misc]
-        (tmp_path / "data").rmdir()
-        assert server.get("/readyz").text == "liveness: u: not ready: data failed"
-        assert server.get("/livez").text == "ok"
+    run_example(command, tmp_path, rundir)
 
 
 def test_the_lines_of_the_readme_are_an_application_with_probes(tmp_path: Path, rundir: Path) -> None:

@@ -106,12 +106,17 @@ def test_a_worker_that_died_while_its_container_runs_on_is_restarted(node: Node)
     ready(node, pods.dies)
 
 
+def seen_draining(node: Node, name: str) -> None:
+    """Waits until the pod is out of service, for the reason that it drains."""
+    until(lambda: not node.is_ready(name), 60)
+    event = Event("Unhealthy", f"Readiness probe failed: liveness: {name}-node: not ready: draining\n")
+    until(lambda: event in node.events(name))
+
+
 def test_who_is_not_ready_is_out_of_service_and_not_down(node: Node) -> None:
     ready(node, pods.drains)
     give_cue(node, pods.drains, "drain")
-    until(lambda: not node.is_ready("drains"), 60)
-    event = Event("Unhealthy", "Readiness probe failed: liveness: drains-node: not ready: draining\n")
-    until(lambda: event in node.events("drains"))
+    seen_draining(node, "drains")
     give_cue(node, pods.drains, "back")
     ready(node, pods.drains)
     assert node.restarts("drains") == 0
@@ -120,10 +125,8 @@ def test_who_is_not_ready_is_out_of_service_and_not_down(node: Node) -> None:
 def test_who_drains_is_out_of_service_works_on_and_then_stops_in_its_own_way(node: Node) -> None:
     ready(node, pods.ends)
     give_cue(node, pods.ends, "end")
-    until(lambda: not node.is_ready("ends"), 60)
     # It was seen, and not only the end of the container.
-    event = Event("Unhealthy", "Readiness probe failed: liveness: ends-node: not ready: draining\n")
-    until(lambda: event in node.events("ends"))
+    seen_draining(node, "ends")
     restarted(node, pods.ends)
     assert node.containers("ends")["app"]["lastState"]["terminated"]["exitCode"] == 0
     assert served_while_draining(node, life=0) > 20
