@@ -1,6 +1,6 @@
 #!/bin/sh
 # health.sh - tell Kubernetes whether a process is alive, from the files that it writes
-# health.sh -h explains the options; a comment after the short way explains that.
+# Run health.sh -h for the options. The reasons for the lines up to "exit 0" follow them.
 
 set -fu +e
 unset FIGNORE

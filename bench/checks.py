@@ -4,7 +4,7 @@ What it costs to run checks, and to have them run.
     python bench/checks.py [ROUNDS]
 
 Writes bench/checks.json: wall and CPU time, in milliseconds, of one run of 100 checks that each wait for 10 ms, under
-a deadline of 100 ms, and of a plain loop over the same, of 20 rounds unless told; and the CPU of one run of a Monitor
+a deadline of 100 ms, and of a plain loop over the same, over 20 rounds by default; and the CPU of one run of a Monitor
 with one check that does nothing, of 10 times 50 runs, with what that makes in an hour of runs every 10 seconds.
 """
 

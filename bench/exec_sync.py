@@ -3,7 +3,7 @@ What one probe costs on the node: through containerd's ExecSync, as a kubelet ca
 
     make bench-e2e  # in the namespaces that tests/e2e/run.sh makes
 
-Writes bench/exec_sync.json: wall time of each call in milliseconds, interleaved, of 200 rounds unless told; and the
+Writes bench/exec_sync.json: wall time of each call in milliseconds, over 200 interleaved rounds by default; and the
 CPU of the whole machine for it (runc, shim, containerd and the probe; by HTTP the client and the thread that answers),
 from /proc/stat, over 20 calls in a row at a time, less what an idle node takes in the same time.
 """

@@ -4,7 +4,7 @@ What a request costs with the endpoints for Flask, beside a plain view and Flask
     python bench/of_flask.py [ROUNDS]
 
 Writes bench/of_flask.json: microseconds of one request through the WSGI application, without a server, on average of
-50 in a row, and requests per second, of 100 rounds unless told; milliseconds of /z/health with three dependencies that
+50 in a row, and requests per second, over 100 rounds by default; milliseconds of /z/health with three dependencies that
 take 100 ms each, and of one request to one of them, of a fifth as many.
 """
 

@@ -45,7 +45,7 @@ def readme_text() -> str:
     return (
         f"One run of health.sh takes {cpu['health.sh']:.1f} ms of CPU, a script of cat, stat and date "
         f"{cpu['cat, stat and date']:.1f} ms, a Python\nthat does nothing at all {cpu['python -c pass']:.0f} ms "
-        f"(medians of {probe['rounds']} interleaved runs, {probe['date']}; `make bench` measures anew).\n"
+        f"(medians of {probe['rounds']} interleaved runs, {probe['date']}; run `make bench` to measure again).\n"
     )
 
 

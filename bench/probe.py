@@ -3,8 +3,8 @@ What one run of a probe costs, beside what people use today.
 
     python bench/probe.py [ROUNDS]
 
-Writes bench/probe.json: CPU (user and system) and wall time of each candidate in milliseconds, of 200 rounds unless
-told; and how many times that of its baseline, in the same round.
+Writes bench/probe.json: CPU (user and system) and wall time of each candidate in milliseconds, over 200 rounds by
+default; and how many times that of its baseline, in the same round.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ What the verbs cost the process that calls them.
 
     python bench/verbs.py [ROUNDS]
 
-Writes bench/verbs.json: microseconds of one call, on average of 200 in a row, of 200 rounds unless told; and how many
+Writes bench/verbs.json: microseconds of one call, on average of 200 in a row, over 200 rounds by default; and how many
 times the system calls that a write cannot do without, from Python, in the same round.
 """
 

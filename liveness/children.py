@@ -87,7 +87,7 @@ class Children:
         return True
 
     def is_descendant(self, pid: int) -> bool:
-        """Whether this is one of the program's processes. False if that cannot be found out."""
+        """Whether a process belongs to the program. False if this cannot be determined."""
         try:
             process = proc.find(pid) if pid else None
             return process is not None and proc.descends_from(process, os.getpid())
@@ -102,7 +102,11 @@ class Children:
             return True
 
     def forward_signals(self) -> None:
-        """Sends every signal that has come since to the main process; if that is gone, to the one that was started."""
+        """
+        Forwards the signals received since the last call.
+
+        They go to the main process or, if that has ended, to the process that was started first.
+        """
         try:
             numbers = os.read(self.signals, 1000)
         except BlockingIOError:

@@ -19,7 +19,7 @@ _LONGEST_PATH = 107
 
 
 class Mail:
-    """One message: its text, and who sent it, which the kernel vouches for."""
+    """One message: its text, and its sender as reported by the kernel."""
 
     __slots__ = ("data", "descriptors", "pid", "uid")
 

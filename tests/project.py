@@ -43,7 +43,7 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}
 
 
 class Project:
-    """A project in a folder. What is given is in its settings; ``database`` is the default one, SQLite unless told."""
+    """A project in a folder, with the given settings. ``database`` is the default database: SQLite if not given."""
 
     def __init__(self, folder: Path, database: Mapping[str, Any] = SQLITE, urls: str = URLS, **settings: Any) -> None:
         self.folder = folder

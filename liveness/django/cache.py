@@ -70,7 +70,7 @@ def address(location: object) -> Address:
 
 
 def ask(where: Address, tls: ssl.SSLContext | None = None, is_binary: bool = False) -> None:
-    """Asks for the version. Raises OSError if there is no answer, or the answer is not that of a memcached."""
+    """Requests the version. Raises OSError unless a memcached server answers."""
     limit, received = conf.timeout(), b""
     request, answer = _BINARY if is_binary else _TEXT
     with socket.socket(socket.AF_UNIX) if isinstance(where, str) else socket.create_connection(where, limit) as plain:
