@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -276,6 +277,7 @@ def test_what_was_slow_once_is_waited_for_by_the_next_probe_of_a_kubelet() -> No
 # What the application sets up on its connections
 
 
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 def test_a_connection_that_the_application_could_not_set_up_is_none(
     postgres: Postgres, databases: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -286,6 +288,9 @@ def test_a_connection_that_the_application_could_not_set_up_is_none(
     for command, is_ready in (("PRAGMA nonsense(", False), ("PRAGMA journal_mode=wal;", True)):
         databases(default={**file, "OPTIONS": {"init_command": command}})
         assert (made.ready() is None) is is_ready
+    # Django drops a SQLite connection whose init_command fails without closing it. Python 3.13 warns of that: here, and
+    # not in the next test.
+    gc.collect()
 
 
 # A Monitor
