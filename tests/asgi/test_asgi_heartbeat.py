@@ -165,8 +165,9 @@ def test_the_workers_of_a_unit_that_another_process_has_loaded_only_beat(
     os.kill(hung, signal.SIGSTOP)
     until(lambda: judge.python().startswith(f"no heartbeat 'worker.{hung}' for "))
     os.kill(hung, signal.SIGKILL)
-    # Its successor beats, and the dead one is passed over.
-    until(lambda: judge.python().startswith("healthy") and len(workers(rundir)) >= 2)
+    # Its successor beats, and has removed what the dead one left.
+    until(lambda: len(workers(rundir)) == 2 and f"worker.{hung}" not in workers(rundir), 60)
+    assert judge.python().startswith("healthy")
     os.kill(process.pid, signal.SIGTERM)
     process.wait(20)
     assert workers(rundir) == []
