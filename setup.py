@@ -74,6 +74,7 @@ setup(
             "types-PyYAML",
             "trustme",
             "uvicorn",
+            "uvicorn-worker",
             "waitress",
             "websockets",
             "werkzeug",

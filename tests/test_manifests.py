@@ -36,8 +36,8 @@ def environment_of(container: dict[str, Any]) -> dict[str, str]:
 
 def test_there_is_one_for_each_way_to_deploy() -> None:
     assert {file.stem for file in FILES} == {
-        "aio", "alpine", "asgi", "http-worker", "jobs", "non-root", "notify", "plain", "pool", "shell-less",
-        "two-containers", "two-processes", "worker", "wsgi",
+        "aio", "alpine", "asgi", "gunicorn", "http-worker", "jobs", "non-root", "notify", "plain", "pool",
+        "shell-less", "two-containers", "two-processes", "worker", "wsgi",
     }  # fmt: skip
 
 
