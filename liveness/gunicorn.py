@@ -96,13 +96,10 @@ def child_exit(server: Arbiter, worker: Worker) -> None:
     """Removes the heartbeat of a worker that has ended, and gives its successor time to start."""
     unit = find()
     up = [name for name in unit.life.directory.names("beat") if name.startswith(f"{_ROLE}.")]
-    name = f"{_ROLE}.{worker.pid}"
-    if name not in up:
-        # It never ran: workers that end while they start must not renew the time in which they must have started.
-        return
-    unit.end_beat(name)
+    unit.end_beat(f"{_ROLE}.{worker.pid}")
+    # Only if all ran until now: workers that end while they start, again and again, must not renew the time.
     if len(up) >= server.num_workers:
-        # All ran until now. An expectation that does not change is not written again, so it is removed first.
+        # An expectation that does not change is not written again, so it is removed first.
         unit.expect(_ROLE, 0)
         unit.expect(_ROLE, server.num_workers, boot_time)
 
