@@ -31,7 +31,7 @@ def work() -> None:
 def main(count: int) -> None:
     workers: list[multiprocessing.Process] = []
     with liveness.running(["worker_checks"], ttl=TTL):
-        # Once, and not in the loop: each call starts the WITHIN seconds again.
+        # A call that changes nothing does not start the WITHIN seconds again, so it may stand in the loop too.
         liveness.expect("worker", count, within=WITHIN)
         while True:
             liveness.beat(TTL)

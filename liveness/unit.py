@@ -151,7 +151,8 @@ class Unit:
         """
         Demands ``count`` fresh heartbeats ``role.<instance>`` of living processes, from ``within`` seconds on.
 
-        A count of 0 ends it, and so does the death of this process.
+        A call that changes nothing does not start the ``within`` seconds again. A count of 0 ends the expectation, and
+        so does the death of this process.
         """
         if not _is_off_linux():
             self._jobs.expect(role, count, within)
