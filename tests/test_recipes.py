@@ -270,7 +270,7 @@ def send(redis: Redis, tmp_path: Path, call: str) -> None:
     subprocess.run([sys.executable, "-c", f"import tasks; tasks.{call}"], env=environment, cwd=tmp_path, check=True)
 
 
-# Poll loops: a stream of Redis is a topic
+# Poll loops: a topic of Kafka, and a stream of Redis
 
 POLL = """
 import os, time
@@ -305,6 +305,89 @@ def test_an_idle_topic_restarts_nothing_and_a_message_that_hangs_is_found(
     healthy_until(judge, (tmp_path / "done-1").exists)
     publish(redis, "hang")
     until(lambda: judge.python().startswith("no heartbeat 'consumer' for "))
+
+
+# librdkafka's own broker for tests, which speaks Kafka's protocol. Any client can connect to it.
+BROKER = """
+import sys
+from confluent_kafka import Producer
+producer = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "unused"})
+(broker,) = producer.list_topics(timeout=30).brokers.values()
+print(f"{broker.host}:{broker.port}", flush=True)
+for call in sys.stdin:
+    producer.produce("topic", call.strip())
+    producer.flush(10)
+"""
+CONSUMER = """
+from confluent_kafka import Consumer
+import liveness, work
+
+def work_on(message):
+    if message.error() is None:
+        function, *arguments = message.value().decode().split()
+        getattr(work, function)(*arguments)
+
+settings = {{"bootstrap.servers": {broker!r}, "group.id": "workers", "auto.offset.reset": "earliest"}}
+consumer = Consumer({{**settings, "topic.metadata.refresh.interval.ms": 500}})
+consumer.subscribe(["topic"])
+liveness.load()
+liveness.set()
+{loop}
+"""
+
+
+class Kafka:
+    """A broker in a process of its own."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", BROKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input = self._process.stdin
+        self.address = self._process.stdout.readline().decode().strip()
+
+    def publish(self, call: str) -> None:
+        self._input.write(f"{call}\n".encode())
+        self._input.flush()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def kafka() -> Iterator[Kafka]:
+    pytest.importorskip("confluent_kafka", reason="confluent-kafka has no wheel for this Python")
+    broker = Kafka()
+    yield broker
+    broker.kill()
+
+
+def start_consumer(run: Run, judge: Judge, kafka: Kafka) -> None:
+    loop = example("poll").replace("30", "3").replace("timeout=5", "timeout=1")
+    run(CONSUMER.format(broker=kafka.address, loop=loop))
+    until(lambda: judge.python().endswith("fresh heartbeats: 1"))
+
+
+def test_an_idle_topic_of_kafka_and_a_broker_that_dies_restart_nothing(
+    run: Run, judge: Judge, kafka: Kafka, tmp_path: Path
+) -> None:
+    start_consumer(run, judge, kafka)
+    kafka.publish("done 1")
+    healthy_until(judge, (tmp_path / "done-1").exists, 60)
+    idle_since = time.monotonic()
+    healthy_until(judge, lambda: time.monotonic() - idle_since > 7)
+    kafka.kill()
+    away_since = time.monotonic()
+    healthy_until(judge, lambda: time.monotonic() - away_since > 7)
+
+
+def test_a_message_of_kafka_that_hangs_is_found(run: Run, judge: Judge, kafka: Kafka) -> None:
+    start_consumer(run, judge, kafka)
+    kafka.publish("hang")
+    until(lambda: judge.python().startswith("no heartbeat 'consumer' for "), 60)
 
 
 def publish(redis: Redis, call: str) -> None:
