@@ -10,10 +10,10 @@ go stale. A timer does not see that a task waits for ever: beat in that task, wi
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
-from .unit import Heartbeat, find
+from .ticker import Ticker
+from .unit import find
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ["heartbeat"]
-
-#: The longest time between two beats, in seconds. A ttl below 4 makes it shorter.
-PERIOD = 1.0
 
 
 @asynccontextmanager
@@ -43,25 +40,8 @@ async def heartbeat(
     ``name`` and ``traceback``, which prints the blocking line, are those of ``Unit.beat``, and so are the errors.
     """
     with find(unitname, rundir).heartbeat(ttl, name, traceback=traceback) as beat:
-        ticker = _Ticker(beat, min(PERIOD, ttl / 4))
+        ticker = Ticker(beat, ttl)
         try:
             yield
         finally:
             ticker.cancel()
-
-
-class _Ticker:
-    """Beats from a timer of the event loop. Not a task: a program that cancels all tasks would stop it."""
-
-    def __init__(self, beat: Heartbeat, period: float) -> None:
-        self._beat = beat
-        self._period = period
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(period, self._tick)
-
-    def _tick(self) -> None:
-        self._beat()
-        self._timer = self._loop.call_later(self._period, self._tick)
-
-    def cancel(self) -> None:
-        self._timer.cancel()

@@ -11,30 +11,20 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from . import endpoint, log
-from .directory import Unreadable
-from .errors import BadArgument, LivenessError
+from . import endpoint
+from .errors import BadArgument
 from .formats import LARGEST_TTL, whole_within
-from .holder import find_holder
-from .unit import Unit, find
+from .lifespan import Life
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-    from typing import Any
+    from collections.abc import Callable, Iterable
 
     from .checks import Check, Report
-
-    Message = MutableMapping[str, Any]
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from .lifespan import App, Receive, Scope, Send
+    from .unit import Unit
 
 __all__ = ["ProbeMiddleware", "probe_app"]
-
-#: Seconds between two beats of the event loop.
-PERIOD = 0.5
 
 
 class ProbeMiddleware:
@@ -43,7 +33,7 @@ class ProbeMiddleware:
 
     ``unit`` and ``checks`` are those of ``liveness.endpoint.Probes``. With ``heartbeat``, the ttl in whole seconds, the
     server's lifespan events also run the unit: load and beat before the application starts, set after it has started,
-    not ready when the server stops, and reset at the end; a task beats from the event loop in between. In a worker
+    not ready when the server stops, and reset at the end; a timer beats from the event loop in between. In a worker
     process of a program that has loaded the unit, such as ``liveness run``, they only beat and end the heartbeat.
 
     Raises BadArgument for invalid arguments.
@@ -73,7 +63,7 @@ class ProbeMiddleware:
         if scope["type"] == "http" and (path := _path(scope)) in endpoint.PATHS:
             await self._answer(_request(scope, path), send)
         elif scope["type"] == "lifespan" and self._ttl is not None:
-            await _Life(self._unit, self._ttl, receive, send).run(self._app, scope)
+            await Life(self._unit, self._ttl, receive, send).run(self._app, scope)
         else:
             await self._app(scope, receive, send)
 
@@ -97,108 +87,6 @@ def probe_app(
 ) -> ProbeMiddleware:
     """An ASGI application with nothing but the probe paths, to mount in another one. All other paths are not found."""
     return ProbeMiddleware(_not_found, unit=unit, checks=checks)
-
-
-class _Life:
-    """The life of a unit, or a worker's part in it, from the start to the end of an application."""
-
-    def __init__(self, unit: str | bool | Unit | None, ttl: int, receive: Receive, send: Send) -> None:
-        self._given = unit
-        self._ttl = ttl
-        self._receive = receive
-        self._send = send
-        self._has_loaded = self._has_answered = False
-        self._beating: asyncio.Task[None] | None = None
-
-    async def run(self, app: App, scope: Scope) -> None:
-        """Passes the lifespan events on to the application, and acts on them."""
-        try:
-            self._begin()
-        except LivenessError as error:
-            await self._receive()
-            await self._send(_failed(error))
-            return
-        self._beating = asyncio.create_task(self._beat())
-        try:
-            await app(scope, self._hear, self._say)
-        except Exception:
-            if self._has_answered:
-                raise
-        finally:
-            if self._has_answered:
-                self._end()
-        if not self._has_answered:
-            # According to the ASGI specification, an application that raises or returns here has no lifespan events.
-            await self._run_without_app()
-
-    async def _run_without_app(self) -> None:
-        try:
-            await self._say({"type": "lifespan.startup.complete"})
-            while (await self._hear())["type"] != "lifespan.shutdown":
-                pass
-            await self._say({"type": "lifespan.shutdown.complete"})
-        finally:
-            self._end()
-
-    def _begin(self) -> None:
-        given = self._given
-        self._unit = unit = given if isinstance(given, Unit) else find(given if isinstance(given, str) else None)
-        try:
-            holder = find_holder(unit.life.directory)
-            self._has_loaded = holder is None
-            if holder is not None and unit.life.member() is None:
-                raise LivenessError(
-                    f"{unit.path}: process {holder}, which is alive and did not start this process, has loaded this "
-                    f"unit (start several workers with: liveness run -- uvicorn --workers N ...)"
-                )
-        except (OSError, Unreadable):
-            # load() finds out whether that matters, and says what is wrong.
-            self._has_loaded = True
-        if self._has_loaded:
-            unit.load()
-        unit.beat(self._ttl)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD)
-            self._unit.beat(self._ttl)
-
-    async def _hear(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "lifespan.shutdown" and self._has_loaded:
-            _logged(lambda: self._unit.set_ready(False, "shutting down"))
-        return message
-
-    async def _say(self, message: Message) -> None:
-        self._has_answered = True
-        if message["type"] != "lifespan.startup.complete":
-            self._end()
-        elif self._has_loaded:
-            try:
-                self._unit.set()
-            except LivenessError as error:
-                message = _failed(error)
-        await self._send(message)
-
-    def _end(self) -> None:
-        if self._beating is None:
-            return
-        self._beating.cancel()
-        self._beating = None
-        _logged(self._unit.end_beat)
-        if self._has_loaded:
-            _logged(self._unit.reset)
-
-
-def _logged(verb: Callable[[], None]) -> None:
-    try:
-        verb()
-    except LivenessError as error:
-        log.warning("%s", error)
-
-
-def _failed(error: LivenessError) -> Message:
-    return {"type": "lifespan.startup.failed", "message": str(error)}
 
 
 def _path(scope: Scope) -> str:

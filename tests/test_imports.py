@@ -16,6 +16,7 @@ PACKAGE = ROOT / "liveness"
 ROWS = {
     "errors": 0, "log": 0, "proc": 0,
     "names": 1, "formats": 1, "checks": 1, "resources": 1, "stacks": 1, "access_log": 1, "children": 1,
+    "ticker": 1, "connections": 1,
     "directory": 2, "notify": 2, "arguments": 2,
     "holder": 3, "verdict": 3, "mailbox": 3,
     "membership": 4, "probe": 4,
@@ -23,7 +24,8 @@ ROWS = {
     "heartbeats": 6, "jobs": 6,
     "unit": 7, "bodies": 7,
     "draining": 8,
-    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "reported": 8, "__init__": 9,
+    "monitor": 8, "endpoint": 8, "status": 8, "linux": 8, "reported": 8, "lifespan": 8,
+    "__init__": 9,
     "flask": 9, "django": 9, "asgi": 9, "wsgi": 9, "server": 9, "celery": 9, "gunicorn": 9, "aio": 9,
     "supervisor": 9, "run": 10, "cli": 11, "__main__": 12,
 }  # fmt: skip

@@ -17,7 +17,7 @@ from manifests import PROBES, spec_of
 from stage import ROOT, Puppet, until
 from web import request
 
-from liveness import BadArgument, LivenessError, server
+from liveness import BadArgument, LivenessError, connections, server
 
 MANUAL = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
 # As a program would write it; in a puppet.
@@ -65,7 +65,9 @@ def test_slow_clients_do_not_stop_a_probe(idle: server.Server) -> None:
             assert request(idle.port, "/livez", timeout=5).text == "ok"
             # The thread of a connection that was closed for another one may still be ending.
             until(
-                lambda: sum("process_request" in thread.name for thread in threading.enumerate()) <= server.CONNECTIONS
+                lambda: (
+                    sum("process_request" in thread.name for thread in threading.enumerate()) <= connections.CONNECTIONS
+                )
             )
         # Nobody keeps a connection: not by silence, and not by a byte now and then.
         until(lambda: all(is_closed(client) for client in slow))
@@ -218,9 +220,9 @@ def test_the_lines_in_the_manual_serve(puppet: Puppet) -> None:
 
 
 def test_the_limits_in_the_manual_are_those_of_the_server() -> None:
-    assert f"accepts {server.CONNECTIONS} connections" in MANUAL
+    assert f"accepts {connections.CONNECTIONS} connections" in MANUAL
     assert "has two\nseconds to send its request" in MANUAL
-    assert server.PATIENCE == 2
+    assert connections.PATIENCE == 2
 
 
 def test_the_probes_in_the_manual_are_those_of_the_manifests() -> None:
