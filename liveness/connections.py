@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Connections at a time. For one more, the one that has waited longest for its request is closed.
+#: Connections at a time. When one more comes, the connection that has waited longest for its request is closed.
 CONNECTIONS = 16
 #: Seconds that a client may take to send its request.
 PATIENCE = 2.0
