@@ -149,6 +149,17 @@ def until(fact: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+def kill_session(leader: subprocess.Popen[Any]) -> None:
+    """Ends a process that was started in a session of its own, with all that it has started there."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and os.getsid(int(folder.name)) == leader.pid:
+                os.kill(int(folder.name), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    leader.wait()
+
+
 def uptime() -> float:
     """The clock of the heartbeats, read without liveness."""
     return float(Path("/proc/uptime").read_text().split()[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from judge import Judge
+from manual import example
 from stage import ROOT, until
 
 import liveness
@@ -207,7 +207,5 @@ def test_a_stuck_task_of_the_example_is_found(run: Run, judge: Judge) -> None:
 
 
 def test_the_lines_in_the_manual_work_as_shown(run: Run, rundir: Path) -> None:
-    manual = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
-    (text,) = re.findall(r"@c run: aio\n@example\n(.*?)@end example", manual, re.S)
-    run(f"async def serve(): await asyncio.sleep(600)\n{text}")
+    run(f"async def serve(): await asyncio.sleep(600)\n{example('aio')}")
     until(lambda: beats(rundir) == ["main"])

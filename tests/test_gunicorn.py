@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from judge import Judge
-from stage import ROOT, until
+from manual import example
+from stage import ROOT, kill_session, until, uptime
 from web import free_port, request
 
 #: How each kind of worker is chosen. The last class is that of uvicorn.
@@ -111,27 +112,13 @@ class Gunicorn:
     def is_settled(self) -> bool:
         """Whether the time in which the workers must have started is over."""
         at, within = [*self.expectation(), "0", "0"][:2]
-        return at != "0" and float(Path("/proc/uptime").read_text().split()[0]) > int(at) + int(within) + 1
+        return at != "0" and uptime() > int(at) + int(within) + 1
 
     def get(self, path: str = "/") -> int:
         return int(request(self.port, path).text)
 
     def end(self) -> None:
-        # Whatever it has started is of its session.
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdecimal() and session_of(folder) == self.master.pid:
-                try:
-                    os.kill(int(folder.name), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-        self.master.wait()
-
-
-def session_of(folder: Path) -> int:
-    try:
-        return int((folder / "stat").read_text().rpartition(") ")[2].split()[3])
-    except OSError:
-        return 0
+        kill_session(self.master)
 
 
 class Watch:
@@ -413,9 +400,3 @@ def test_the_line_in_the_manual_is_enough(server: Gunicorn, judge: Judge) -> Non
         cwd=server.folder, start_new_session=True, env={**environment, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     until(lambda: judge.python().startswith(f"healthy: process {server.master.pid}, "))
-
-
-def example(kind: str) -> str:
-    manual = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
-    (text,) = re.findall(rf"@c run: {kind}\n@example\n(.*?)@end example", manual, re.S)
-    return str(text)

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from judge import HEALTH_SH, Judge
 from manifests import spec_of
+from manual import EXAMPLES, MANUAL, TEXI, example
 from reasons import all_reasons, is_shown
 from services import need
 from stage import ROOT, Puppet, start_of, until, uptime
@@ -25,23 +26,6 @@ from liveness import access_log, cli, endpoint, linux, probe, resources
 from liveness.checks import Check, run
 from liveness.flask import settings
 from liveness.monitor import Monitor
-
-TEXI = ROOT / "doc" / "texinfo" / "liveness.texi"
-MANUAL = TEXI.read_text()
-
-
-def plain(text: str) -> str:
-    """Without the escapes of Texinfo."""
-    return re.sub(r"@([@{}])", r"\1", text)
-
-
-BLOCKS = re.findall(r"@c run: (\S+)\n@example\n(.*?)@end example", MANUAL, re.S)
-EXAMPLES = [(kind, plain(text)) for kind, text in BLOCKS]
-
-
-def example(kind: str) -> str:
-    (text,) = (text for name, text in EXAMPLES if name == kind)
-    return text
 
 
 @pytest.mark.skipif(shutil.which("makeinfo") is None, reason="there is no makeinfo")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from judge import Judge
 from manifests import PROBES, complaints, spec_of, unexplained_numbers
+from manual import example
 from services import Redis
-from stage import ROOT, until
+from stage import ROOT, kill_session, until
 
-MANUAL = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
 Run = Callable[[str], "subprocess.Popen[bytes]"]
 
 # The work that both queues have.
@@ -36,11 +36,6 @@ def be_killed():
 def hang():
     time.sleep(600)
 """
-
-
-def example(kind: str) -> str:
-    (text,) = re.findall(rf"@c run: {kind}\n@example\n(.*?)@end example", MANUAL, re.S)
-    return re.sub(r"@([@{}])", r"\1", text)
 
 
 @pytest.fixture
@@ -72,21 +67,8 @@ def run(redis: Redis, rundir: Path, tmp_path: Path) -> Iterator[Run]:
 
     yield run
     for process in started:
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdecimal() and session_of(folder) == process.pid:
-                try:
-                    os.kill(int(folder.name), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-        process.wait()
-
-
-def session_of(folder: Path) -> int:
-    """RQ gives the process of a job a process group of its own, but not a session."""
-    try:
-        return int((folder / "stat").read_text().rpartition(") ")[2].split()[3])
-    except OSError:
-        return 0
+        # RQ gives the process of a job a process group of its own, but not a session.
+        kill_session(process)
 
 
 def healthy_until(judge: Judge, fact: Callable[[], object], seconds: float = 20) -> None:

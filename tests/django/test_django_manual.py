@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from manual import MANUAL, example
 from project import Project
 from services import Postgres, Redis
 from stage import ROOT, until
@@ -16,13 +17,7 @@ from stage import ROOT, until
 from liveness.django import conf
 from liveness.django.management.commands import probe, wait4db
 
-MANUAL = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
 CHAPTER = MANUAL.split("@chapter Django")[1].split("@chapter ")[0]
-
-
-def example(kind: str) -> str:
-    (text,) = re.findall(rf"@c run: {kind}\n@example\n(.*?)@end example", CHAPTER, re.S)
-    return re.sub(r"@([@{}])", r"\1", text)
 
 
 def healthy(folder: Path) -> Callable[[], bool]:

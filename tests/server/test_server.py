@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
@@ -14,12 +13,12 @@ import http_table
 import pytest
 import yaml
 from manifests import PROBES, spec_of
+from manual import MANUAL, example
 from stage import ROOT, Puppet, until
 from web import request
 
 from liveness import BadArgument, LivenessError, connections, server
 
-MANUAL = (ROOT / "doc" / "texinfo" / "liveness.texi").read_text()
 # As a program would write it; in a puppet.
 SERVE = "import liveness.server; server = liveness.server.serve({}); port = server.port"
 
@@ -213,7 +212,7 @@ def test_invalid_arguments_are_refused_and_leave_nothing(arguments: Any, error: 
 
 
 def test_the_lines_in_the_manual_serve(puppet: Puppet) -> None:
-    (code,) = re.findall(r"@c run: server\n@example\n(.*?)@end example", MANUAL, re.S)
+    code = example("server")
     assert '(8080, "")' in code
     puppet(code.replace('8080, ""', ""))
     assert request(puppet("server.port"), "/livez").text.startswith("liveness: u: not set")
@@ -226,8 +225,7 @@ def test_the_limits_in_the_manual_are_those_of_the_server() -> None:
 
 
 def test_the_probes_in_the_manual_are_those_of_the_manifests() -> None:
-    (text,) = re.findall(r"@c run: http.yaml\n@example\n(.*?)@end example", MANUAL, re.S)
-    shown = yaml.safe_load(text.replace("@{", "{").replace("@}", "}"))
+    shown = yaml.safe_load(example("http.yaml"))
     for name in ("http-worker", "asgi", "wsgi"):
         (container,) = spec_of(ROOT / "examples" / "kubernetes" / f"{name}.yaml")["containers"]
         assert shown == {probe: container[probe] for probe in PROBES}
@@ -235,7 +233,7 @@ def test_the_probes_in_the_manual_are_those_of_the_manifests() -> None:
 
 @pytest.mark.parametrize("kind", ["workers", "wsgi"])
 def test_the_commands_in_the_manual_are_those_of_the_manifests_and_the_examples(kind: str) -> None:
-    (text,) = re.findall(rf"@c run: {kind}\n@example\n(.*?)@end example", MANUAL, re.S)
+    text = example(kind)
     name = {"workers": "asgi", "wsgi": "wsgi"}[kind]
     (container,) = spec_of(ROOT / "examples" / "kubernetes" / f"{name}.yaml")["containers"]
     parts = [part for part in container["command"] if part not in ("tini", "python3", "-m")]
